@@ -2,5 +2,7 @@
 pub mod address;
 pub mod fib;
 pub mod limits;
+pub mod link;
 pub mod message;
 pub mod slab;
+pub mod status;

@@ -3,8 +3,6 @@
 //! Nothing here is a tuning knob that a correct program needs; each is the point past which input is
 //! refused with a clear error instead of being allowed to cost more memory or time.
 
-use std::time::Duration;
-
 /// Bytes of one URL address. The bound of the design; a URL longer than this is no Hyperty's.
 pub const ADDRESS_BYTES_MAX: usize = 2_048;
 /// Path segments of one URL address. Bounds the depth of the FIB and of every descent.

@@ -1,0 +1,190 @@
+//! Where messages leave the router: sinks, the link a message came by, a peer's slot, bounded outboxes.
+//!
+//! No socket is here. A transport drains an [`Outbox`]; a listener is whatever implements [`Sink`].
+
+mod outbox;
+mod slot;
+
+pub use outbox::{Drained, Outbox, Weigh};
+pub use slot::Slot;
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+
+use crate::{
+    address::Url,
+    message::{Hop, Message},
+};
+
+/// Which link a message came in by, or a sink stands on; unique within one router.
+///
+/// A message never goes back to the link it came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub u32);
+
+/// The kind of way a message takes or took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Within this runtime.
+    Local,
+    /// By a Message Node.
+    MessageNode,
+    /// By a direct connection.
+    P2p,
+}
+
+impl Path {
+    /// The word in the program's output: `local`, `message-node`, `p2p`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Path::Local => "local",
+            Path::MessageNode => "message-node",
+            Path::P2p => "p2p",
+        }
+    }
+}
+
+/// Where a message came from: the kind of way, and which link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ingress {
+    /// The kind of way it came.
+    pub path: Path,
+    /// The link; [`LinkId`] 0 is "posted by a local caller that is no link".
+    pub link: LinkId,
+}
+
+impl Ingress {
+    /// Posted from within, by no link in particular.
+    pub const LOCAL: Ingress = Ingress { path: Path::Local, link: LinkId(0) };
+}
+
+/// A message on its way into a sink.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The message; its `to` is one URL.
+    pub message: Message,
+    /// How it came.
+    pub ingress: Ingress,
+    /// Its stream and number if it is numbered (see [`crate::handover`]).
+    pub hop: Option<Hop>,
+}
+
+/// Something that takes messages: a listener, a stub's queue, a session.
+///
+/// **A sink never blocks and never waits**: what it cannot take, it refuses at once.
+pub trait Sink: Send + Sync {
+    /// Takes the message or says why not.
+    ///
+    /// # Errors
+    /// [`Refusal`]; the message is then the caller's to account for.
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal>;
+}
+
+/// The sink of a direct connection, which carries control beside messages.
+pub trait DirectSink: Sink {
+    /// Queues one control object (JSON text) in order with the messages pushed before and after it.
+    ///
+    /// # Errors
+    /// As [`Sink::push`].
+    fn push_control(&self, control: Bytes) -> Result<(), Refusal>;
+}
+
+/// A Protostub to a Message Node, as the data plane sees it.
+pub struct Stub {
+    /// Its URL, `<runtime>/protostub/<domain>`.
+    pub url: Url,
+    /// The domain whose Message Node it speaks to.
+    pub domain: Box<str>,
+    /// Its link.
+    pub link: LinkId,
+    /// The queue towards the Message Node.
+    pub sink: Arc<dyn Sink>,
+}
+
+impl fmt::Debug for Stub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stub").field("url", &self.url).field("link", &self.link).finish()
+    }
+}
+
+/// What a transport's outbox holds: encoded only when it is drained.
+#[derive(Clone, Debug)]
+pub enum Outgoing {
+    /// A message, unchanged, and its hop if it is numbered.
+    Message {
+        /// The message's bytes.
+        bytes: Bytes,
+        /// Its stream and number.
+        hop: Option<Hop>,
+    },
+    /// A control object of a P2P link, as JSON text.
+    Control(Bytes),
+}
+
+impl Weigh for Outgoing {
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Outgoing::Message { bytes, .. } => bytes.len(),
+            Outgoing::Control(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Sink for Outbox<Outgoing> {
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
+        let hop = delivery.hop;
+        Outbox::push(self, Outgoing::Message { bytes: delivery.message.into_bytes(), hop })
+    }
+}
+
+impl DirectSink for Outbox<Outgoing> {
+    fn push_control(&self, control: Bytes) -> Result<(), Refusal> {
+        Outbox::push(self, Outgoing::Control(control))
+    }
+}
+
+impl Weigh for Delivery {
+    fn weight_bytes(&self) -> usize {
+        self.message.bytes().len()
+    }
+}
+
+impl Sink for Outbox<Delivery> {
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
+        Outbox::push(self, delivery)
+    }
+}
+
+impl<F> Sink for F
+where
+    F: Fn(Delivery) -> Result<(), Refusal> + Send + Sync,
+{
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
+        self(delivery)
+    }
+}
+
+/// Why a sink did not take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its queue is at its bound; room comes back as it drains.
+    Full {
+        /// The bound that was met, in items or bytes.
+        bound: usize,
+    },
+    /// There is nobody behind it any more.
+    Closed,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Full { bound } => write!(f, "queue full at its bound of {bound}"),
+            Refusal::Closed => f.write_str("nobody behind this sink any more"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}

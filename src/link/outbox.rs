@@ -1,0 +1,216 @@
+//! A bounded queue between any number of pushing threads and one draining task.
+//!
+//! It owns no task and knows no async runtime: the drainer leaves a [`Waker`] of `std::task` behind. Order is
+//! the order of the pushes; pushing never blocks.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll, Waker},
+};
+
+use parking_lot::Mutex;
+
+use crate::link::Refusal;
+
+/// What an item costs of the byte bound.
+pub trait Weigh {
+    /// Bytes this item holds on to.
+    fn weight_bytes(&self) -> usize;
+}
+
+/// A bounded queue: many push, one drains, in order.
+#[derive(Debug)]
+pub struct Outbox<T> {
+    inner: Mutex<Inner<T>>,
+    items_max: usize,
+    bytes_max: usize,
+}
+
+/// What [`Outbox::poll_drain`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// So many items were moved out.
+    Items(usize),
+    /// Closed, and nothing is left.
+    End,
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+    closed: bool,
+    drainer: Option<Waker>,
+    /// Those who wait for room.
+    pushers: Vec<Waker>,
+}
+
+impl<T: Weigh> Outbox<T> {
+    /// An empty queue that holds at most `items_max` items and `bytes_max` bytes. One item larger than
+    /// `bytes_max` is taken when the queue is empty, so no item is unsendable.
+    pub fn new(items_max: usize, bytes_max: usize) -> Self {
+        let inner = Inner {
+            items: VecDeque::new(),
+            bytes: 0,
+            closed: false,
+            drainer: None,
+            pushers: Vec::new(),
+        };
+        Outbox { inner: Mutex::new(inner), items_max, bytes_max }
+    }
+
+    /// Puts `item` at the end, or says at once why not. O(1), one short lock.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] at a bound, [`Refusal::Closed`] after [`Outbox::close`].
+    pub fn push(&self, item: T) -> Result<(), Refusal> {
+        let weight = item.weight_bytes();
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(Refusal::Closed);
+        }
+        if inner.items.len() >= self.items_max {
+            return Err(Refusal::Full { bound: self.items_max });
+        }
+        if !inner.items.is_empty() && inner.bytes + weight > self.bytes_max {
+            return Err(Refusal::Full { bound: self.bytes_max });
+        }
+        inner.bytes += weight;
+        inner.items.push_back(item);
+        let drainer = inner.drainer.take();
+        drop(inner);
+        if let Some(drainer) = drainer {
+            drainer.wake();
+        }
+        Ok(())
+    }
+
+    /// Moves up to `max` items into `into`, or leaves the waker of `context` to be woken by the next push or by
+    /// [`Outbox::close`].
+    pub fn poll_drain(
+        &self,
+        context: &mut Context<'_>,
+        into: &mut Vec<T>,
+        max: usize,
+    ) -> Poll<Drained> {
+        let mut inner = self.inner.lock();
+        if inner.items.is_empty() {
+            if inner.closed {
+                return Poll::Ready(Drained::End);
+            }
+            inner.drainer = Some(context.waker().clone());
+            return Poll::Pending;
+        }
+        let moved = inner.drain(into, max);
+        let pushers = std::mem::take(&mut inner.pushers);
+        drop(inner);
+        pushers.into_iter().for_each(Waker::wake);
+        Poll::Ready(Drained::Items(moved))
+    }
+
+    /// Moves up to `max` items into `into` without waiting.
+    pub fn try_drain(&self, into: &mut Vec<T>, max: usize) -> usize {
+        let mut inner = self.inner.lock();
+        let moved = inner.drain(into, max);
+        let pushers = std::mem::take(&mut inner.pushers);
+        drop(inner);
+        pushers.into_iter().for_each(Waker::wake);
+        moved
+    }
+
+    /// Ready when there is room for at least one more item, or the queue is closed.
+    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        let room = inner.items.len() < self.items_max && inner.bytes < self.bytes_max;
+        if room || inner.closed {
+            return Poll::Ready(());
+        }
+        if !inner.pushers.iter().any(|waker| waker.will_wake(context.waker())) {
+            inner.pushers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Refuses pushes from now on; what is queued can still be drained.
+    pub fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        let drainer = inner.drainer.take();
+        let pushers = std::mem::take(&mut inner.pushers);
+        drop(inner);
+        drainer.into_iter().chain(pushers).for_each(Waker::wake);
+    }
+
+    /// Items queued now.
+    pub fn len(&self) -> usize {
+        self.inner.lock().items.len()
+    }
+
+    /// True if nothing is queued now.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// True after [`Outbox::close`].
+    pub fn is_closed(&self) -> bool {
+        self.inner.lock().closed
+    }
+}
+
+impl<T: Weigh> Inner<T> {
+    fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
+        let moved = self.items.len().min(max);
+        let start = into.len();
+        into.extend(self.items.drain(..moved));
+        self.bytes -= into[start..].iter().map(Weigh::weight_bytes).sum::<usize>();
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Weigh for usize {
+        fn weight_bytes(&self) -> usize {
+            *self
+        }
+    }
+
+    fn drain(outbox: &Outbox<usize>, max: usize) -> (Poll<Drained>, Vec<usize>) {
+        let mut items = Vec::new();
+        let poll = outbox.poll_drain(&mut Context::from_waker(Waker::noop()), &mut items, max);
+        (poll, items)
+    }
+
+    #[test]
+    fn order_is_kept_and_the_bounds_hold() {
+        let outbox = Outbox::new(3, 10);
+        assert_eq!(outbox.push(4), Ok(()));
+        assert_eq!(outbox.push(6), Ok(()));
+        assert_eq!(outbox.push(1), Err(Refusal::Full { bound: 10 }));
+        assert_eq!(drain(&outbox, 1), (Poll::Ready(Drained::Items(1)), vec![4]));
+        assert_eq!(outbox.push(1), Ok(()));
+        assert_eq!(outbox.push(1), Ok(()));
+        assert_eq!(outbox.push(1), Err(Refusal::Full { bound: 3 }));
+        assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::Items(3)), vec![6, 1, 1]));
+        assert_eq!(drain(&outbox, 9), (Poll::Pending, vec![]));
+    }
+
+    #[test]
+    fn one_item_over_the_byte_bound_is_taken_when_empty() {
+        let outbox = Outbox::new(3, 10);
+        assert_eq!(outbox.push(11), Ok(()));
+        assert_eq!(outbox.push(0), Err(Refusal::Full { bound: 10 }));
+    }
+
+    #[test]
+    fn closing_lets_what_is_queued_out_and_nothing_in() {
+        let outbox = Outbox::new(3, 10);
+        assert_eq!(outbox.push(1), Ok(()));
+        outbox.close();
+        assert_eq!(outbox.push(1), Err(Refusal::Closed));
+        assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::Items(1)), vec![1]));
+        assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::End), vec![]));
+    }
+}
