@@ -26,6 +26,8 @@ mod hop;
 mod kind;
 mod salvage;
 mod scan;
+#[cfg(test)]
+mod tests;
 mod text;
 mod validate;
 
