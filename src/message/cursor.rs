@@ -123,7 +123,7 @@ impl<'a> Cursor<'a> {
         let (bytes, start) = (self.text.as_bytes(), self.at);
         let mut escaped = false;
         loop {
-            self.at = plain_text_end(bytes, self.at);
+            self.at = first_marked(bytes, self.at, special_bytes);
             match self.peek() {
                 None => return self.fail(ParseErrorKind::Truncated),
                 Some(b'"') => break,
@@ -230,8 +230,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn skip_to_structural(&mut self) {
-        let rest = &self.text.as_bytes()[self.at..];
-        self.at += rest.iter().position(|&b| STRUCTURAL[b as usize]).unwrap_or(rest.len());
+        self.at = first_marked(self.text.as_bytes(), self.at, structural_bytes);
     }
 
     /// White space up to the end of the text, and nothing else.
@@ -289,41 +288,48 @@ impl Brackets {
     }
 }
 
-/// Bytes outside strings that `skip_nested` looks at.
-static STRUCTURAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let marks = b"\"{}[]";
-    let mut i = 0;
-    while i < marks.len() {
-        table[marks[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
-/// The first `"`, `\` or control character of `bytes` from `at` on, else their end. Eight bytes a step.
-fn plain_text_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(chunk) = bytes.get(at..at + 8) {
-        let mut word = [0; 8];
-        word.copy_from_slice(chunk);
-        let marked = special_bytes(u64::from_le_bytes(word));
+/// The first byte of `bytes` from `at` on that `marks` marks, else their end. Eight bytes a step.
+///
+/// `marks` sets the top bit of each byte of a word that it is after. It may be wrong above the first one: a
+/// borrow only ever runs upwards from a marked byte, and the lowest is the only one that is used.
+#[inline]
+fn first_marked(bytes: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> usize {
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let marked = marks(u64::from_le_bytes(*word));
         if marked != 0 {
             return at + marked.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
-    let is_special = |&b: &u8| b < 0x20 || b == b'"' || b == b'\\';
-    bytes[at..].iter().position(is_special).map_or(bytes.len(), |i| at + i)
+    let rest = bytes.get(at..).unwrap_or_default();
+    // Spaces are never marked.
+    let mut word = [b' '; 8];
+    word[..rest.len()].copy_from_slice(rest);
+    let marked = marks(u64::from_le_bytes(word));
+    if marked == 0 { bytes.len() } else { at + marked.trailing_zeros() as usize / 8 }
 }
 
-/// Marks in the top bit of each byte whether it is `"`, `\` or below 0x20. Exact up to the first marked byte,
-/// as a borrow only ever runs upwards from a marked one.
+/// `"`, `\` and what lies below 0x20: where plain text of a string ends.
+#[inline]
 fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const TOPS: u64 = ONES << 7;
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quotes = zeros(word ^ (ONES * b'"' as u64));
-    let backslashes = zeros(word ^ (ONES * b'\\' as u64));
     let controls = word.wrapping_sub(ONES * 0x20) & !word;
-    (quotes | backslashes | controls) & TOPS
+    (equal(word, b'"') | equal(word, b'\\') | controls) & TOPS
 }
+
+/// `"` and the four brackets: what counts outside strings.
+#[inline]
+fn structural_bytes(word: u64) -> u64 {
+    // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
+    let folded = word | ONES * 0x20;
+    (equal(word, b'"') | equal(folded, b'{') | equal(folded, b'}')) & TOPS
+}
+
+/// Sets the top bit of each byte that is `byte`.
+#[inline]
+fn equal(word: u64, byte: u8) -> u64 {
+    let zero_if_equal = word ^ (ONES * byte as u64);
+    zero_if_equal.wrapping_sub(ONES) & !zero_if_equal
+}
+
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const TOPS: u64 = ONES << 7;
