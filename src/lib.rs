@@ -1,6 +1,7 @@
 //! hyperty-router: skeleton.
 pub mod address;
 pub mod fib;
+pub mod handover;
 pub mod limits;
 pub mod link;
 pub mod message;

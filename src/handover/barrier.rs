@@ -1,0 +1,79 @@
+//! A stub that a peer's messages take, and whether plain messages may still be under way by it.
+
+use std::{sync::Arc, time::Instant};
+
+use crate::link::Stub;
+
+/// One stub and its barrier (law "Barrier").
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) stub: Arc<Stub>,
+    /// True when nothing plain can still be under way by this stub.
+    clear: bool,
+    /// The first number that was first sent through this stub after its last plain message.
+    number: Option<u64>,
+    /// The last marker sent through this stub after its last plain message, and when to repeat it.
+    mark: Option<(u64, Instant)>,
+}
+
+impl Lane {
+    /// A stub that may have carried plain messages before anybody looked.
+    pub(super) fn new(stub: Arc<Stub>) -> Self {
+        Lane { stub, clear: false, number: None, mark: None }
+    }
+
+    /// True when its messages may take the direct way.
+    pub(super) fn is_clear(&self) -> bool {
+        self.clear
+    }
+
+    /// A plain message took this stub, or may have.
+    pub(super) fn raise(&mut self) {
+        (self.clear, self.number, self.mark) = (false, None, None);
+    }
+
+    /// The stream changed, so numbers and marks of the old one prove nothing.
+    pub(super) fn forget_marks(&mut self) {
+        (self.number, self.mark) = (None, None);
+    }
+
+    /// `number` was sent through this stub, and nowhere before.
+    pub(super) fn passed(&mut self, number: u64) {
+        if !self.clear && self.number.is_none() {
+            self.number = Some(number);
+        }
+    }
+
+    /// Marker `mark` was sent through this stub; it is due again at `again`.
+    pub(super) fn marked(&mut self, mark: u64, again: Instant) {
+        self.mark = Some((mark, again));
+    }
+
+    /// When the next marker is due; `now` if none was sent.
+    pub(super) fn mark_due(&self, now: Instant) -> Option<Instant> {
+        (!self.clear).then(|| self.mark.map_or(now, |(_, again)| again))
+    }
+
+    /// Everything up to `number` is acknowledged. True if that lifts the barrier.
+    pub(super) fn acknowledged(&mut self, number: u64) -> bool {
+        let lifts = self.number.is_some_and(|first| first <= number);
+        self.lift_if(lifts)
+    }
+
+    /// The answer to marker `mark` came. True if that lifts the barrier.
+    pub(super) fn answered(&mut self, mark: u64) -> bool {
+        let lifts = self.mark.is_some_and(|(sent, _)| sent == mark);
+        self.lift_if(lifts)
+    }
+
+    /// Lifts the barrier whatever may be under way.
+    pub(super) fn lapse(&mut self) {
+        self.lift_if(true);
+    }
+
+    fn lift_if(&mut self, lifts: bool) -> bool {
+        let lifted = lifts && !self.clear;
+        self.clear |= lifts;
+        lifted
+    }
+}

@@ -1,0 +1,265 @@
+//! The words that two peers exchange about their streams, as JSON objects. It knows their form, not their
+//! meaning; the laws stand in the module above.
+
+use std::fmt;
+
+use simd_json::{
+    BorrowedValue,
+    prelude::{ValueAsScalar, ValueObjectAccess, Writable},
+};
+
+/// One control object. Streams and incarnations are 32 hexadecimal digits on the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// Who I am, and who I think you are.
+    Hello { incarnation: u128, known: Option<u128> },
+    /// Here is a stream for you.
+    Handover { stream: u128, window: u64, incarnation: u128, known: Option<u128>, round: u64 },
+    /// The numbers that follow on this link are of this stream.
+    Stream { stream: u128 },
+    /// Answer with `marked`; everything up to `upto` has been sent.
+    Marker { stream: u128, mark: u64, upto: u64 },
+    /// The answer to a marker.
+    Marked { stream: u128, mark: u64 },
+    /// The listener took everything up to `number`.
+    Ack { stream: u128, number: u64 },
+    /// I have everything up to `number`, and nothing from there to `next`.
+    Have { stream: u128, number: u64, next: u64 },
+    /// What lies below `number` is given up.
+    Base { stream: u128, number: u64 },
+    /// I know no such stream.
+    Unknown { stream: u128 },
+    /// I, the sender, ended this stream.
+    Ended { stream: u128, idle: bool },
+    /// No such address lives here.
+    NotHere { resource: String },
+}
+
+impl Control {
+    /// Reads one object. Unknown members are passed over.
+    pub(super) fn read(text: &str) -> Result<Control, ControlError> {
+        let mut bytes = text.as_bytes().to_vec();
+        let value = simd_json::to_borrowed_value(&mut bytes).map_err(|_| ControlError::NotJson)?;
+        let members = Members(&value);
+        let stream = || members.id("stream");
+        Ok(match members.text("control")? {
+            "hello" => {
+                Control::Hello { incarnation: members.id("incarnation")?, known: members.known()? }
+            }
+            "handover" => Control::Handover {
+                stream: stream()?,
+                window: members.number("window")?,
+                incarnation: members.id("incarnation")?,
+                known: members.known()?,
+                round: members.number("round")?,
+            },
+            "stream" => Control::Stream { stream: stream()? },
+            "marker" => Control::Marker {
+                stream: stream()?,
+                mark: members.number("mark")?,
+                upto: members.number("upto")?,
+            },
+            "marked" => Control::Marked { stream: stream()?, mark: members.number("mark")? },
+            "ack" => Control::Ack { stream: stream()?, number: members.number("number")? },
+            "have" => Control::Have {
+                stream: stream()?,
+                number: members.number("number")?,
+                next: members.number("next")?,
+            },
+            "base" => Control::Base { stream: stream()?, number: members.number("number")? },
+            "unknown" => Control::Unknown { stream: stream()? },
+            "ended" => Control::Ended { stream: stream()?, idle: members.flag("idle") },
+            "not-here" => Control::NotHere { resource: members.text("resource")?.to_owned() },
+            _ => return Err(ControlError::UnknownWord),
+        })
+    }
+}
+
+/// Writes the JSON text.
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = self.word();
+        match self {
+            Control::Hello { incarnation, known } => {
+                write!(f, r#"{{"control":"{word}","incarnation":"{incarnation:032x}""#)?;
+                write_known(f, *known)?;
+            }
+            Control::Handover { stream, window, incarnation, known, round } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","window":{window}"#)?;
+                write!(f, r#","incarnation":"{incarnation:032x}","round":{round}"#)?;
+                write_known(f, *known)?;
+            }
+            Control::Stream { stream } | Control::Unknown { stream } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}""#)?;
+            }
+            Control::Marker { stream, mark, upto } => write!(
+                f,
+                r#"{{"control":"{word}","stream":"{stream:032x}","mark":{mark},"upto":{upto}"#
+            )?,
+            Control::Marked { stream, mark } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","mark":{mark}"#)?;
+            }
+            Control::Ack { stream, number } | Control::Base { stream, number } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","number":{number}"#)?;
+            }
+            Control::Have { stream, number, next } => write!(
+                f,
+                r#"{{"control":"{word}","stream":"{stream:032x}","number":{number},"next":{next}"#
+            )?,
+            Control::Ended { stream, idle } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","idle":{idle}"#)?;
+            }
+            Control::NotHere { resource } => {
+                let resource = BorrowedValue::from(resource.as_str()).encode();
+                write!(f, r#"{{"control":"{word}","resource":{resource}"#)?;
+            }
+        }
+        f.write_str("}")
+    }
+}
+
+impl Control {
+    fn word(&self) -> &'static str {
+        match self {
+            Control::Hello { .. } => "hello",
+            Control::Handover { .. } => "handover",
+            Control::Stream { .. } => "stream",
+            Control::Marker { .. } => "marker",
+            Control::Marked { .. } => "marked",
+            Control::Ack { .. } => "ack",
+            Control::Have { .. } => "have",
+            Control::Base { .. } => "base",
+            Control::Unknown { .. } => "unknown",
+            Control::Ended { .. } => "ended",
+            Control::NotHere { .. } => "not-here",
+        }
+    }
+}
+
+fn write_known(f: &mut fmt::Formatter<'_>, known: Option<u128>) -> fmt::Result {
+    match known {
+        Some(known) => write!(f, r#","known":"{known:032x}""#),
+        None => Ok(()),
+    }
+}
+
+/// The members of one control object.
+struct Members<'a>(&'a BorrowedValue<'a>);
+
+impl<'a> Members<'a> {
+    fn text(&self, name: &'static str) -> Result<&'a str, ControlError> {
+        let value = self.0.get(name).ok_or(ControlError::Missing { name })?;
+        value.as_str().ok_or(ControlError::Wrong { name })
+    }
+
+    fn number(&self, name: &'static str) -> Result<u64, ControlError> {
+        let value = self.0.get(name).ok_or(ControlError::Missing { name })?;
+        value.as_u64().ok_or(ControlError::Wrong { name })
+    }
+
+    fn id(&self, name: &'static str) -> Result<u128, ControlError> {
+        let text = self.text(name)?;
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(ControlError::Wrong { name });
+        }
+        u128::from_str_radix(text, 16).map_err(|_| ControlError::Wrong { name })
+    }
+
+    fn known(&self) -> Result<Option<u128>, ControlError> {
+        match self.0.get("known") {
+            None => Ok(None),
+            Some(_) => self.id("known").map(Some),
+        }
+    }
+
+    fn flag(&self, name: &'static str) -> bool {
+        self.0.get(name).and_then(|value| value.as_bool()).unwrap_or(false)
+    }
+}
+
+/// Why a control object was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The text is no JSON.
+    NotJson,
+    /// `control` is no word that we know.
+    UnknownWord,
+    /// A member is missing.
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A member has the wrong type or form.
+    Wrong {
+        /// Its name.
+        name: &'static str,
+    },
+    /// It acknowledges a number that was never sent.
+    Beyond {
+        /// The number named.
+        number: u64,
+        /// The highest number sent.
+        sent: u64,
+    },
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ControlError::NotJson => f.write_str("the control object is no JSON"),
+            ControlError::UnknownWord => f.write_str("`control` is no word that is known"),
+            ControlError::Missing { name } => write!(f, "the control object has no `{name}`"),
+            ControlError::Wrong { name } => {
+                write!(f, "`{name}` of the control object has the wrong type or form")
+            }
+            ControlError::Beyond { number, sent } => {
+                write!(f, "number {number} is spoken of, but only {sent} were sent")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let (stream, incarnation) = (0xab << 100, u128::MAX);
+        let (number, mark, upto, next, round, window) = (7, 8, u64::MAX, 10, 11, 12);
+        let words = [
+            Control::Hello { incarnation, known: None },
+            Control::Hello { incarnation, known: Some(0) },
+            Control::Handover { stream, window, incarnation, known: None, round },
+            Control::Handover { stream, window, incarnation, known: Some(5), round },
+            Control::Stream { stream },
+            Control::Marker { stream, mark, upto },
+            Control::Marked { stream, mark },
+            Control::Ack { stream, number },
+            Control::Have { stream, number, next },
+            Control::Base { stream, number },
+            Control::Unknown { stream },
+            Control::Ended { stream, idle: true },
+            Control::NotHere { resource: "hyperty://a/\"b\\".to_owned() },
+        ];
+        for word in words {
+            assert_eq!(Control::read(&word.to_string()), Ok(word));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let read = |text| Control::read(text).unwrap_err();
+        assert_eq!(read("{"), ControlError::NotJson);
+        assert_eq!(read("[]"), ControlError::Missing { name: "control" });
+        assert_eq!(read(r#"{"control":"dance"}"#), ControlError::UnknownWord);
+        assert_eq!(read(r#"{"control":"ack"}"#), ControlError::Missing { name: "stream" });
+        let signed = r#"{"control":"unknown","stream":"+0000000000000000000000000000001"}"#;
+        assert_eq!(read(signed), ControlError::Wrong { name: "stream" });
+        let negative = format!(r#"{{"control":"ack","stream":"{:032x}","number":-1}}"#, 1);
+        assert_eq!(read(&negative), ControlError::Wrong { name: "number" });
+    }
+}

@@ -1,0 +1,427 @@
+//! One remote runtime on the data plane: its slot, what leaves for it, what arrives from it.
+//!
+//! It holds no address table; which addresses live there is the Registry's to know.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+
+use crate::{
+    address::Url,
+    handover::{
+        control::{Control, ControlError},
+        explain::Explained,
+        outcome::{Counters, Event, Outcome, SendError, Sent},
+        receiver::{Deliver, Met, Posts, Receiver},
+        sender::Sender,
+        ways::Reach,
+    },
+    limits::{HANDOVER_DEADLINE, HANDOVER_DWELL, HANDOVER_WINDOW_BYTES},
+    link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
+    status::Status,
+};
+
+/// Everything about one remote runtime that a message on its way needs.
+///
+/// Any thread may call anything. See the module for the order of locks and what sinks and listeners must be.
+pub struct Peer {
+    remote: Url,
+    link: LinkId,
+    slot: Slot,
+    sender: Mutex<Sender>,
+    receiver: Mutex<Receiver>,
+    alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+/// Where ids of streams come from.
+pub trait Random: Send + Sync {
+    /// 128 random bits, never the same again.
+    fn draw(&self) -> u128;
+}
+
+impl<F: Fn() -> u128 + Send + Sync> Random for F {
+    fn draw(&self) -> u128 {
+        self()
+    }
+}
+
+/// What can be chosen about a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bytes that the other side may have unacknowledged, and so the most that is held back.
+    pub window_bytes: usize,
+    /// Wait before traffic moves to a direct way that came back; at most 1 s.
+    pub dwell: Duration,
+    /// From acceptance to in doubt or returned.
+    pub deadline: Duration,
+    #[doc(hidden)]
+    pub mutation: Mutation,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            window_bytes: HANDOVER_WINDOW_BYTES,
+            dwell: HANDOVER_DWELL,
+            deadline: HANDOVER_DEADLINE,
+            mutation: Mutation::None,
+        }
+    }
+}
+
+/// A law left out, so that the simulation can show that it would notice.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mutation {
+    #[default]
+    None,
+    NoDedupe,
+    NoHoldBack,
+    NoResend,
+    NoBarrier,
+}
+
+impl Peer {
+    /// A peer for the runtime `remote`, reached directly as `link`, no connection yet.
+    ///
+    /// `incarnation` names the life of our own process: the same for all peers, 128 random bits.
+    pub fn new(
+        remote: Url,
+        link: LinkId,
+        incarnation: u128,
+        random: Arc<dyn Random>,
+        config: Config,
+    ) -> Self {
+        let mut sender = Sender::new(config.dwell, config.deadline);
+        sender.no_resend = config.mutation == Mutation::NoResend;
+        sender.ways.no_barrier = config.mutation == Mutation::NoBarrier;
+        let receiver = Receiver::new(incarnation, random, config.window_bytes, config.mutation);
+        Peer {
+            remote,
+            link,
+            slot: Slot::new(0, Status::Created),
+            sender: Mutex::new(sender),
+            receiver: Mutex::new(receiver),
+            alarm: OnceLock::new(),
+        }
+    }
+
+    /// The URL of the remote runtime.
+    pub fn remote(&self) -> &Url {
+        &self.remote
+    }
+
+    /// Status and generation of the connection, the Registry's to store. It is not read here; what counts
+    /// here are [`Peer::open_direct`] and [`Peer::close_direct`].
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// The link by which direct messages come.
+    pub fn link(&self) -> LinkId {
+        self.link
+    }
+
+    /// Calls `alarm`, outside of all locks, whenever [`Peer::poll_timeout`] has moved earlier. Once only.
+    pub fn set_alarm(&self, alarm: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.alarm.set(alarm);
+    }
+}
+
+/// The data plane.
+impl Peer {
+    /// Sends a message to an address that lives in the remote runtime; `stub` is the Message Node stub of
+    /// the address' domain. Numbered once a stream is agreed, plain before. One short lock; no
+    /// allocation beyond growth of the window.
+    ///
+    /// # Errors
+    /// [`SendError`]; the message is then not accepted and has no outcome.
+    pub fn send(
+        &self,
+        delivery: Delivery,
+        stub: Option<&Arc<Stub>>,
+        now: Instant,
+    ) -> Result<Sent, SendError> {
+        self.with_sender(|sender| sender.send(delivery, stub, now))
+    }
+
+    /// Takes a message that arrived from the remote runtime; hands to `deliver` whatever is due.
+    ///
+    /// A plain message goes to `deliver` at once. A numbered one is delivered in its turn, under the lock of what
+    /// arrives, so `deliver` must not call back into what arrives at this peer. `Full` from `deliver` stops the
+    /// stream until the next time-out; `Closed` counts as taken (the caller answers for it). For a direct
+    /// message `hop.stream` may be 0: the one that the link announced last.
+    ///
+    /// # Errors
+    /// For a plain message, what `deliver` said.
+    pub fn receive(
+        &self,
+        delivery: Delivery,
+        deliver: &mut dyn FnMut(Delivery) -> Result<(), Refusal>,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let Some(hop) = delivery.hop else { return deliver(delivery) };
+        let posts = self.with_receiver(|receiver| receiver.receive(delivery, hop, deliver, now));
+        self.post(posts, now);
+        Ok(())
+    }
+
+    /// A sink of this peer has room again.
+    pub fn on_room(&self, now: Instant) {
+        self.with_sender(|sender| sender.pump(now));
+    }
+
+    /// When [`Peer::handle_timeout`] is to be called next; may be early. Ask again after every other call,
+    /// or use [`Peer::set_alarm`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let sender = self.sender.lock().timer.at();
+        let receiver = self.receiver.lock().timer.at();
+        sender.into_iter().chain(receiver).min()
+    }
+
+    /// Does what is due at `now`; messages that a listener refused before go to `deliver` again.
+    pub fn handle_timeout(
+        &self,
+        now: Instant,
+        deliver: &mut dyn FnMut(Delivery) -> Result<(), Refusal>,
+    ) {
+        let deliver: Deliver<'_> = deliver;
+        let posts = self.with_receiver(|receiver| receiver.handle_timeout(deliver, now));
+        self.post(posts, now);
+        self.with_sender(|sender| sender.handle_timeout(now));
+    }
+}
+
+/// The control plane.
+impl Peer {
+    /// The URLs of the two P2P stubs, between which control goes by Message Node.
+    pub fn set_endpoints(&self, ours: Url, theirs: Url) {
+        self.with_sender(|sender| sender.ways.set_endpoints(ours, theirs));
+    }
+
+    /// The stub by which control goes, and messages that have none; without it, the first that was used.
+    ///
+    /// # Errors
+    /// [`SendError::TooManyStubs`].
+    pub fn set_stub(&self, stub: &Arc<Stub>) -> Result<(), SendError> {
+        self.with_sender(|sender| {
+            let lane = sender.ways.lane(stub)?;
+            sender.ways.set_home(lane);
+            Ok(())
+        })
+    }
+
+    /// Whether the remote runtime said `handover: 1` in signalling.
+    pub fn set_capable(&self, capable: bool) {
+        self.with_sender(|sender| sender.capable = capable);
+    }
+
+    /// An address whose messages took `stub` without this peer's knowledge lives there: the stub's barrier
+    /// rises until a marker has gone through.
+    ///
+    /// # Errors
+    /// [`SendError::TooManyStubs`].
+    pub fn bind(&self, stub: &Arc<Stub>, now: Instant) -> Result<(), SendError> {
+        self.with_sender(|sender| sender.bind(stub, now))
+    }
+
+    /// A direct way is open: `resolve` has turned to P2P. `via` is the URL that `resolve` gives.
+    pub fn open_direct(&self, sink: Arc<dyn DirectSink>, via: Url, now: Instant) {
+        self.receiver.lock().direct_open = true;
+        self.with_sender(|sender| sender.open_direct(sink, via, now));
+    }
+
+    /// The direct way is gone: what is unacknowledged goes by the stubs, in order, at once.
+    pub fn close_direct(&self, now: Instant) {
+        self.receiver.lock().direct_open = false;
+        self.with_sender(|sender| sender.close_direct(now));
+    }
+
+    /// Gives the other side a stream, or reminds it of the one it has; repeated until it is taken.
+    pub fn offer(&self, now: Instant) {
+        let posts = self.with_receiver(|receiver| receiver.offer(now));
+        self.post(posts, now);
+    }
+
+    /// Reads one control object that came from the remote runtime.
+    ///
+    /// # Errors
+    /// [`ControlError`]; nothing has changed then.
+    pub fn handle_control(
+        &self,
+        control: &str,
+        _path: Path,
+        now: Instant,
+    ) -> Result<Option<Event>, ControlError> {
+        match Control::read(control)? {
+            Control::Hello { incarnation, known } => {
+                return Ok(self.meet(incarnation, known, None, now));
+            }
+            Control::Handover { stream, window, incarnation, known, round } => {
+                return Ok(self.meet(incarnation, known, Some((stream, window, round)), now));
+            }
+            Control::NotHere { resource } => {
+                let name = "resource";
+                let resource = Url::parse(&resource).map_err(|_| ControlError::Wrong { name })?;
+                return Ok(Some(Event::NotHere { resource }));
+            }
+            Control::Ack { stream, number } => {
+                self.with_sender(|sender| sender.acknowledge(stream, number, now))?;
+            }
+            Control::Have { stream, number, next } => {
+                self.with_sender(|sender| sender.have((stream, number, next), now))?;
+            }
+            Control::Marked { stream, mark } => {
+                self.with_sender(|sender| sender.marked(stream, mark, now));
+            }
+            Control::Unknown { stream } => self.with_sender(|sender| sender.unknown(stream)),
+            Control::Stream { stream } => self.receiver.lock().announced(stream),
+            Control::Marker { stream, mark, upto } => {
+                let marker = (stream, mark, upto);
+                let posts = self.with_receiver(|receiver| receiver.marker(marker, now));
+                self.post(posts, now);
+            }
+            Control::Base { stream, number } => {
+                let posts = self.with_receiver(|receiver| receiver.base(stream, number, now));
+                self.post(posts, now);
+            }
+            Control::Ended { stream, idle } => {
+                let posts = self.with_receiver(|receiver| receiver.ended(stream, idle, now));
+                self.post(posts, now);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Tells the remote runtime that `resource` does not live here.
+    pub fn say_not_here(&self, resource: &Url) {
+        let control = Control::NotHere { resource: resource.as_str().to_owned() };
+        self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
+    }
+
+    fn meet(
+        &self,
+        incarnation: u128,
+        known: Option<u128>,
+        given: Option<(u128, u64, u64)>,
+        now: Instant,
+    ) -> Option<Event> {
+        let mut receiver = self.receiver.lock();
+        let (met, epoch) = receiver.meet(incarnation);
+        if met == Met::Dead {
+            return None;
+        }
+        let given = given.filter(|_| known == Some(receiver.incarnation));
+        let mut posts = receiver.offer_again(met, now);
+        posts.extend(receiver.introduce(known));
+        drop(receiver);
+        self.with_sender(|sender| {
+            sender.end_for_reborn(epoch);
+            if let Some(given) = given {
+                sender.take_stream(given, epoch, now);
+            }
+        });
+        self.post(posts, now);
+        (met == Met::Reborn).then_some(Event::Reborn)
+    }
+}
+
+/// What can be asked.
+impl Peer {
+    /// Which path a message with this `stub` takes now, and why.
+    pub fn explain(&self, stub: Option<&Arc<Stub>>, now: Instant) -> Explained {
+        self.sender.lock().explain(stub, now)
+    }
+
+    /// Moves out how messages ended that were not delivered; call it after [`Peer::handle_timeout`] and
+    /// [`Peer::handle_control`].
+    pub fn drain_outcomes(&self, into: &mut Vec<Outcome>) {
+        into.append(&mut self.sender.lock().outcomes);
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        let sender = self.sender.lock();
+        let mut counters = sender.counters;
+        counters.control_refused = sender.ways.control_refused;
+        drop(sender);
+        let received = self.receiver.lock().counters;
+        Counters {
+            taken: received.taken,
+            duplicate: received.duplicate,
+            unknown: received.unknown,
+            beyond: received.beyond,
+            fenced: received.fenced,
+            unheard: received.unheard,
+            ..counters
+        }
+    }
+
+    /// Messages sent and not acknowledged, and their bytes.
+    pub fn unacknowledged(&self) -> (usize, usize) {
+        self.sender.lock().pending()
+    }
+
+    /// Messages held back on arrival, and their bytes.
+    pub fn held_back(&self) -> (usize, usize) {
+        self.receiver.lock().pending()
+    }
+
+    /// True if messages to this peer are numbered now.
+    pub fn is_numbered(&self) -> bool {
+        self.sender.lock().has_stream()
+    }
+}
+
+impl Peer {
+    fn with_sender<R>(&self, act: impl FnOnce(&mut Sender) -> R) -> R {
+        let mut sender = self.sender.lock();
+        let done = act(&mut sender);
+        let lowered = sender.timer.take_lowered();
+        drop(sender);
+        self.ring(lowered);
+        done
+    }
+
+    fn with_receiver<R>(&self, act: impl FnOnce(&mut Receiver) -> R) -> R {
+        let mut receiver = self.receiver.lock();
+        let done = act(&mut receiver);
+        let lowered = receiver.timer.take_lowered();
+        drop(receiver);
+        self.ring(lowered);
+        done
+    }
+
+    fn ring(&self, lowered: bool) {
+        if let Some(alarm) = self.alarm.get().filter(|_| lowered) {
+            alarm();
+        }
+    }
+
+    /// Sends what the receiving half wants said, after its lock is let go.
+    fn post(&self, posts: Posts, now: Instant) {
+        if posts.is_empty() {
+            return;
+        }
+        let ack_lost = self.with_sender(|sender| {
+            let mut ack_lost = false;
+            for (control, reach) in &posts {
+                let taken = sender.ways.send_control(control, *reach);
+                ack_lost |= !taken && matches!(control, Control::Ack { .. });
+            }
+            ack_lost
+        });
+        if ack_lost {
+            self.with_receiver(|receiver| receiver.acknowledge_later(now));
+        }
+    }
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peer").field("remote", &self.remote).field("link", &self.link).finish()
+    }
+}

@@ -1,0 +1,301 @@
+//! The receiving half of a peer: gives streams, dedupes, orders, holds back, acknowledges. It pushes into
+//! no sink; what is to be said goes back to the caller as posts.
+
+use std::{sync::Arc, time::Instant};
+
+use smallvec::SmallVec;
+
+use crate::{
+    handover::{
+        control::Control,
+        outcome::Counters,
+        peer::{Mutation, Random},
+        stream::{Arrived, Stream},
+        timer::{Backoff, Timer},
+        ways::Reach,
+    },
+    limits::{
+        HANDOVER_DEAD_MAX, HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX,
+        HANDOVER_REPEAT_WAIT, HANDOVER_REPEATS,
+    },
+    link::{Delivery, Refusal},
+    message::Hop,
+};
+
+/// Control to be sent after the lock is let go.
+pub(super) type Posts = SmallVec<[(Control, Reach); 4]>;
+
+/// Where a listener takes a message, or refuses it.
+pub(super) type Deliver<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Refusal>;
+
+/// Everything under the lock of what arrives.
+pub(super) struct Receiver {
+    pub(super) timer: Timer,
+    pub(super) counters: Counters,
+    /// Our own incarnation.
+    pub(super) incarnation: u128,
+    pub(super) direct_open: bool,
+    random: Arc<dyn Random>,
+    window_bytes: usize,
+    theirs: Option<u128>,
+    dead: Vec<u128>,
+    epoch: u64,
+    round: u64,
+    stream: Option<Stream>,
+    offer: Option<Offer>,
+    /// The stream last announced by the link, for hops that name none.
+    announced: Option<u128>,
+    complained_at: Option<Instant>,
+    mutation: Mutation,
+}
+
+/// An offer that is repeated until it is taken.
+struct Offer {
+    at: Instant,
+    wait: Backoff,
+    left: u32,
+    /// Whom it was last made to.
+    known: Option<u128>,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Met {
+    /// The incarnation that we know, or the first one.
+    Known,
+    /// A new one; everything agreed with the old is void.
+    Reborn,
+    /// One that is dead.
+    Dead,
+}
+
+impl Receiver {
+    pub(super) fn new(
+        incarnation: u128,
+        random: Arc<dyn Random>,
+        window_bytes: usize,
+        mutation: Mutation,
+    ) -> Self {
+        Receiver {
+            timer: Timer::default(),
+            counters: Counters::default(),
+            incarnation,
+            direct_open: false,
+            random,
+            window_bytes,
+            theirs: None,
+            dead: Vec::new(),
+            epoch: 0,
+            round: 0,
+            stream: None,
+            offer: None,
+            announced: None,
+            complained_at: None,
+            mutation,
+        }
+    }
+
+    /// Takes a numbered message: delivers it, holds it back, or drops and counts it.
+    pub(super) fn receive(
+        &mut self,
+        delivery: Delivery,
+        hop: Hop,
+        deliver: Deliver<'_>,
+        now: Instant,
+    ) -> Posts {
+        let announced = self.announced.filter(|_| hop.stream == 0);
+        let id = announced.unwrap_or(hop.stream);
+        let mut posts = Posts::new();
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+            self.counters.unknown += 1;
+            self.complain(id, now, &mut posts);
+            return posts;
+        };
+        self.offer = None;
+        match stream.arrive(delivery, hop.number, deliver, now, self.mutation) {
+            Arrived::Taken { count, unheard } => {
+                self.counters.taken += count;
+                self.counters.unheard += unheard;
+            }
+            Arrived::Held => {}
+            Arrived::Duplicate => self.counters.duplicate += 1,
+            Arrived::Beyond => self.counters.beyond += 1,
+        }
+        posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
+        stream.arm(&mut self.timer);
+        posts
+    }
+
+    /// Gives the other side a stream, or reminds it of the one it has.
+    pub(super) fn offer(&mut self, now: Instant) -> Posts {
+        if self.stream.is_none() {
+            self.round += 1;
+            let id = self.random.draw();
+            self.stream = Some(Stream::new(id, self.window_bytes, now));
+        }
+        let wait = Backoff::new(HANDOVER_REPEAT_WAIT, HANDOVER_REPEAT_MAX);
+        self.offer = Some(Offer { at: now, wait, left: HANDOVER_REPEATS, known: None });
+        let mut posts = Posts::new();
+        self.repeat_offer(now, &mut posts);
+        posts
+    }
+
+    /// A word from `incarnation`. The epoch counts those that were met.
+    pub(super) fn meet(&mut self, incarnation: u128) -> (Met, u64) {
+        let met = match self.theirs {
+            _ if self.dead.contains(&incarnation) => Met::Dead,
+            Some(theirs) if theirs == incarnation => Met::Known,
+            None => {
+                self.theirs = Some(incarnation);
+                Met::Known
+            }
+            Some(theirs) => {
+                if self.dead.len() == HANDOVER_DEAD_MAX {
+                    self.dead.remove(0);
+                }
+                self.dead.push(theirs);
+                self.theirs = Some(incarnation);
+                self.epoch += 1;
+                self.stream = None;
+                self.announced = None;
+                Met::Reborn
+            }
+        };
+        (met, self.epoch)
+    }
+
+    /// What a peer that thinks we are `known` is to be told, if that is not so.
+    pub(super) fn introduce(&self, known: Option<u128>) -> Option<(Control, Reach)> {
+        let hello = Control::Hello { incarnation: self.incarnation, known: self.theirs };
+        (known != Some(self.incarnation)).then_some((hello, Reach::Every))
+    }
+
+    /// Says the offer at once, to one who has just said who it is.
+    pub(super) fn offer_again(&mut self, met: Met, now: Instant) -> Posts {
+        let mut posts = Posts::new();
+        match (met, &mut self.offer) {
+            (Met::Reborn, _) if self.round > 0 => return self.offer(now),
+            (Met::Known, Some(offer)) if offer.known != self.theirs => {
+                offer.at = now;
+                self.repeat_offer(now, &mut posts);
+            }
+            _ => {}
+        }
+        posts
+    }
+
+    /// `stream`: what the link's numbers belong to from here on.
+    pub(super) fn announced(&mut self, stream: u128) {
+        self.announced = Some(stream);
+    }
+
+    /// `marker`: answered at once; what it speaks of is missed if it is not here.
+    pub(super) fn marker(&mut self, (id, mark, upto): (u128, u64, u64), now: Instant) -> Posts {
+        let mut posts = Posts::new();
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+            self.complain(id, now, &mut posts);
+            return posts;
+        };
+        self.offer = None;
+        posts.push((Control::Marked { stream: id, mark }, Reach::One));
+        stream.expect_upto(upto, now);
+        posts.push((stream.acknowledge_now(), Reach::One));
+        stream.arm(&mut self.timer);
+        posts
+    }
+
+    /// `base`: nothing below `number` is delivered from here on.
+    pub(super) fn base(&mut self, id: u128, number: u64, now: Instant) -> Posts {
+        let mut posts = Posts::new();
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+            self.complain(id, now, &mut posts);
+            return posts;
+        };
+        self.counters.fenced += stream.fence(number, now);
+        posts.push((stream.acknowledge_now(), Reach::One));
+        stream.arm(&mut self.timer);
+        posts
+    }
+
+    /// `ended`: the sender will send no more of the stream.
+    pub(super) fn ended(&mut self, id: u128, idle: bool, now: Instant) -> Posts {
+        if self.stream.as_ref().is_some_and(|stream| stream.id == id) {
+            self.stream = None;
+            self.offer = None;
+        }
+        if idle && !self.direct_open {
+            return Posts::new();
+        }
+        if self.stream.is_some() && self.offer.is_none() {
+            return Posts::new();
+        }
+        self.offer(now)
+    }
+
+    /// Acknowledgements did not get through; they are given again a little later.
+    pub(super) fn acknowledge_later(&mut self, now: Instant) {
+        if let Some(stream) = &mut self.stream {
+            stream.acknowledge_later(now);
+            stream.arm(&mut self.timer);
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, deliver: Deliver<'_>, now: Instant) -> Posts {
+        let mut posts = Posts::new();
+        self.timer.reset();
+        let idle = (!self.direct_open).then_some(HANDOVER_IDLE_RECEIVER);
+        let silent = |stream: &Stream| idle.is_some_and(|idle| stream.seen_at + idle <= now);
+        self.stream = self.stream.take().filter(|stream| !silent(stream));
+        if let Some(stream) = &mut self.stream {
+            let (count, unheard) = stream.drain_if_due(deliver, now);
+            self.counters.taken += count;
+            self.counters.unheard += unheard;
+            posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
+            posts.extend(stream.have_if_due(now).map(|have| (have, Reach::Every)));
+            stream.arm(&mut self.timer);
+            idle.into_iter().for_each(|idle| self.timer.arm(stream.seen_at + idle));
+        }
+        self.repeat_offer(now, &mut posts);
+        posts
+    }
+
+    /// Messages held back, and their bytes.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        self.stream.as_ref().map_or((0, 0), Stream::pending)
+    }
+
+    fn repeat_offer(&mut self, now: Instant, posts: &mut Posts) {
+        let (Some(offer), Some(stream)) = (&mut self.offer, &self.stream) else { return };
+        if now < offer.at {
+            return self.timer.arm(offer.at);
+        }
+        if offer.left == 0 {
+            self.offer = None;
+            return;
+        }
+        let reach = if offer.left == HANDOVER_REPEATS { Reach::One } else { Reach::Every };
+        offer.at = offer.wait.next(now);
+        offer.left -= 1;
+        offer.known = self.theirs;
+        self.timer.arm(offer.at);
+        let handover = Control::Handover {
+            stream: stream.id,
+            window: self.window_bytes as u64,
+            incarnation: self.incarnation,
+            known: self.theirs,
+            round: self.round,
+        };
+        posts.push((handover, reach));
+    }
+
+    /// Answers `unknown`, at most once in a while, and offers what there is instead.
+    fn complain(&mut self, id: u128, now: Instant, posts: &mut Posts) {
+        if self.complained_at.is_some_and(|at| now < at + HANDOVER_GAP_WAIT / 2) {
+            return;
+        }
+        self.complained_at = Some(now);
+        posts.push((Control::Unknown { stream: id }, Reach::Every));
+        posts.extend(self.offer(now));
+    }
+}

@@ -1,0 +1,287 @@
+//! One stream as its receiver sees it: what was taken, what is held back, what is missing.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{
+    handover::{control::Control, peer::Mutation, receiver::Deliver, timer::Timer},
+    limits::{
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
+        HANDOVER_WINDOW_MESSAGES,
+    },
+    link::{Delivery, Refusal, Weigh},
+};
+
+/// A stream that we gave. `taken ≤ received ≤ highest`.
+#[derive(Debug)]
+pub(super) struct Stream {
+    pub(super) id: u128,
+    /// The last sign of its sender.
+    pub(super) seen_at: Instant,
+    /// Everything up to here went to the listener, or is fenced.
+    taken: u64,
+    /// Everything up to here is here.
+    received: u64,
+    /// The highest number that is known to have been sent.
+    highest: u64,
+    /// What lies above `taken`, by number.
+    held: VecDeque<Option<Delivery>>,
+    held_messages: usize,
+    held_bytes: usize,
+    bytes_max: usize,
+    /// The last acknowledgement given, and when the next is due.
+    acknowledged: u64,
+    ack_at: Option<Instant>,
+    /// When to say `have`, if something is missing.
+    gap_at: Option<Instant>,
+    /// When to try the listener again, if it was full.
+    retry_at: Option<Instant>,
+}
+
+/// What became of a message that arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrived {
+    /// So many were taken, it among them; of `unheard` no listener was left.
+    Taken { count: u64, unheard: u64 },
+    /// It is held back.
+    Held,
+    /// It was here already.
+    Duplicate,
+    /// It does not fit what we stated.
+    Beyond,
+}
+
+impl Stream {
+    pub(super) fn new(id: u128, bytes_max: usize, now: Instant) -> Self {
+        Stream {
+            id,
+            seen_at: now,
+            taken: 0,
+            received: 0,
+            highest: 0,
+            held: VecDeque::new(),
+            held_messages: 0,
+            held_bytes: 0,
+            bytes_max,
+            acknowledged: 0,
+            ack_at: None,
+            gap_at: None,
+            retry_at: None,
+        }
+    }
+
+    /// Takes, holds or drops message `number`. O(1), and the deliveries that it sets free.
+    pub(super) fn arrive(
+        &mut self,
+        delivery: Delivery,
+        number: u64,
+        deliver: Deliver<'_>,
+        now: Instant,
+        mutation: Mutation,
+    ) -> Arrived {
+        self.seen_at = now;
+        match mutation {
+            Mutation::NoDedupe if number <= self.taken => return deliver_anyway(delivery, deliver),
+            Mutation::NoHoldBack if number > self.taken + 1 => {
+                self.skip_to(number - 1);
+            }
+            _ => {}
+        }
+        if number <= self.taken {
+            // The sender would not have sent it had it our acknowledgement.
+            self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
+            return Arrived::Duplicate;
+        }
+        if number == self.taken + 1 && self.retry_at.is_none() && self.held_messages == 0 {
+            return self.take_next(delivery, deliver, now);
+        }
+        match self.hold(delivery, number) {
+            Arrived::Held => {}
+            other => return other,
+        }
+        self.note_gap(now);
+        if number != self.taken + 1 || self.retry_at.is_some() {
+            return Arrived::Held;
+        }
+        let (count, unheard) = self.drain(deliver, now);
+        if count == 0 { Arrived::Held } else { Arrived::Taken { count, unheard } }
+    }
+
+    /// The sender says that it sent everything up to `upto`.
+    pub(super) fn expect_upto(&mut self, upto: u64, now: Instant) {
+        self.seen_at = now;
+        let bound = self.taken + HANDOVER_WINDOW_MESSAGES as u64;
+        self.highest = self.highest.max(upto.min(bound));
+        self.note_gap(now);
+    }
+
+    /// Nothing below `number` is delivered any more. Returns how many that were held back fall to it.
+    pub(super) fn fence(&mut self, number: u64, now: Instant) -> u64 {
+        self.seen_at = now;
+        let before = self.held_messages;
+        self.skip_to(number.saturating_sub(1));
+        self.note_gap(now);
+        if self.held_messages > 0 {
+            self.retry_at.get_or_insert(now);
+        }
+        (before - self.held_messages) as u64
+    }
+
+    /// The acknowledgement, if it is due by number or time.
+    pub(super) fn acknowledgement(&mut self, now: Instant) -> Option<Control> {
+        let due = self.taken - self.acknowledged >= HANDOVER_ACK_EVERY
+            || self.ack_at.is_some_and(|at| at <= now);
+        if !due && self.taken > self.acknowledged {
+            self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
+        }
+        due.then(|| self.acknowledge_now())
+    }
+
+    /// The acknowledgement as things stand.
+    pub(super) fn acknowledge_now(&mut self) -> Control {
+        self.acknowledged = self.taken;
+        self.ack_at = None;
+        Control::Ack { stream: self.id, number: self.taken }
+    }
+
+    /// No sink took the acknowledgement.
+    pub(super) fn acknowledge_later(&mut self, now: Instant) {
+        self.ack_at.get_or_insert(now + HANDOVER_ROOM_WAIT);
+    }
+
+    /// Tries the listener again if it was full and the wait is over.
+    pub(super) fn drain_if_due(&mut self, deliver: Deliver<'_>, now: Instant) -> (u64, u64) {
+        if self.retry_at.is_none_or(|at| now < at) {
+            return (0, 0);
+        }
+        self.drain(deliver, now)
+    }
+
+    /// `have`, if something has been missing for long enough; repeated until it comes.
+    pub(super) fn have_if_due(&mut self, now: Instant) -> Option<Control> {
+        if self.gap_at.is_none_or(|at| now < at) {
+            return None;
+        }
+        self.gap_at = Some(now + HANDOVER_GAP_WAIT);
+        let first_missing = (self.received - self.taken) as usize;
+        let held_after = self.held.iter().skip(first_missing).position(Option::is_some);
+        let next = held_after.map_or(0, |at| self.received + 1 + at as u64);
+        Some(Control::Have { stream: self.id, number: self.received, next })
+    }
+
+    pub(super) fn arm(&self, timer: &mut Timer) {
+        let reasons = [self.ack_at, self.gap_at, self.retry_at];
+        reasons.into_iter().flatten().for_each(|at| timer.arm(at));
+    }
+
+    /// Messages held back, and their bytes.
+    pub(super) fn pending(&self) -> (usize, usize) {
+        (self.held_messages, self.held_bytes)
+    }
+
+    /// The usual case: the next number, and nothing waits before it.
+    fn take_next(&mut self, delivery: Delivery, deliver: Deliver<'_>, now: Instant) -> Arrived {
+        let unheard = match deliver(delivery.clone()) {
+            Ok(()) => 0,
+            Err(Refusal::Closed) => 1,
+            Err(Refusal::Full { .. }) => {
+                self.retry_at = Some(now + HANDOVER_ROOM_WAIT);
+                let held = self.hold(delivery, self.taken + 1);
+                self.note_gap(now);
+                return held;
+            }
+        };
+        self.pass();
+        self.note_gap(now);
+        Arrived::Taken { count: 1, unheard }
+    }
+
+    /// Gives the listener what is next, while it takes it: how many went, and how many found nobody.
+    fn drain(&mut self, deliver: Deliver<'_>, now: Instant) -> (u64, u64) {
+        self.retry_at = None;
+        let (mut count, mut unheard) = (0, 0);
+        while let Some(Some(next)) = self.held.front() {
+            match deliver(next.clone()) {
+                Ok(()) => {}
+                Err(Refusal::Closed) => unheard += 1,
+                Err(Refusal::Full { .. }) => {
+                    self.retry_at = Some(now + HANDOVER_ROOM_WAIT);
+                    break;
+                }
+            }
+            count += 1;
+            self.pass();
+        }
+        (count, unheard)
+    }
+
+    fn hold(&mut self, delivery: Delivery, number: u64) -> Arrived {
+        let at = number - self.taken - 1;
+        let weight = delivery.weight_bytes();
+        let fits = self.held_messages == 0 || self.held_bytes + weight <= self.bytes_max;
+        if at >= HANDOVER_WINDOW_MESSAGES as u64 || !fits {
+            return Arrived::Beyond;
+        }
+        let at = at as usize;
+        if at >= self.held.len() {
+            self.held.resize_with(at + 1, || None);
+        }
+        if self.held[at].is_some() {
+            return Arrived::Duplicate;
+        }
+        self.held[at] = Some(delivery);
+        self.held_messages += 1;
+        self.held_bytes += weight;
+        self.highest = self.highest.max(number);
+        self.advance_received();
+        Arrived::Held
+    }
+
+    /// The number after `taken` is done with.
+    fn pass(&mut self) {
+        self.taken += 1;
+        if let Some(Some(delivery)) = self.held.pop_front() {
+            self.held_messages -= 1;
+            self.held_bytes -= delivery.weight_bytes();
+        }
+        self.highest = self.highest.max(self.taken);
+        if self.received < self.taken {
+            self.received = self.taken;
+            self.gap_at = None;
+        }
+        self.advance_received();
+    }
+
+    /// Everything up to `number` is done with, here or not.
+    fn skip_to(&mut self, number: u64) {
+        while self.taken < number && !self.held.is_empty() {
+            self.pass();
+        }
+        if self.taken < number {
+            self.taken = number;
+            self.received = self.received.max(number);
+            self.highest = self.highest.max(number);
+        }
+    }
+
+    fn advance_received(&mut self) {
+        while matches!(self.held.get((self.received - self.taken) as usize), Some(Some(_))) {
+            self.received += 1;
+            // Progress: what is missing now has not been missing for long.
+            self.gap_at = None;
+        }
+    }
+
+    fn note_gap(&mut self, now: Instant) {
+        if self.highest <= self.received {
+            self.gap_at = None;
+        } else {
+            self.gap_at.get_or_insert(now + HANDOVER_GAP_WAIT);
+        }
+    }
+}
+
+/// A protocol without the law "At most once", to show that the tests see it.
+fn deliver_anyway(delivery: Delivery, deliver: Deliver<'_>) -> Arrived {
+    let _ = deliver(delivery);
+    Arrived::Duplicate
+}

@@ -1,0 +1,226 @@
+//! What one stream has accepted and not yet seen acknowledged: numbers, cursor, bytes. It pushes nothing.
+
+use std::{collections::VecDeque, time::Instant};
+
+use crate::{
+    handover::{timer::Backoff, ways::LaneIndex},
+    limits::{HANDOVER_PROBE_WAIT, HANDOVER_WINDOW_MESSAGES},
+    link::{Delivery, Weigh},
+};
+
+/// The unacknowledged messages of one stream, in the order of their numbers.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) stream: u128,
+    entries: VecDeque<Entry>,
+    /// The number of the first entry; everything below is acknowledged or given up.
+    base: u64,
+    bytes: usize,
+    bytes_max: usize,
+    /// The next number to push.
+    cursor: u64,
+    /// The lowest number never pushed to any sink.
+    unsent: u64,
+    /// What a receiver asked for again; goes before what is at the cursor.
+    again: Option<Again>,
+    /// True until the receiver has heard of a `base` above what it has.
+    pub(super) base_unheard: bool,
+    /// When to ask by marker.
+    pub(super) probe_at: Option<Instant>,
+    pub(super) probe_wait: Backoff,
+    /// The receiver's last word on this stream.
+    pub(super) heard_at: Instant,
+    /// When the window was last seen empty.
+    pub(super) empty_at: Instant,
+    asked: Asked,
+}
+
+/// One message and what is known of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) delivery: Delivery,
+    pub(super) lane: Option<LaneIndex>,
+    pub(super) accepted_at: Instant,
+}
+
+/// What to push next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    pub(super) number: u64,
+    /// Not by the direct way, which was tried before.
+    pub(super) shun: bool,
+    /// True if no sink ever had it.
+    pub(super) first: bool,
+}
+
+/// A range that is sent again, `from` to before `to`.
+#[derive(Clone, Copy, Debug)]
+struct Again {
+    from: u64,
+    to: u64,
+    shun: bool,
+}
+
+/// The last `have`, so that a repeat is told from news.
+#[derive(Debug)]
+struct Asked {
+    number: u64,
+    times: u32,
+    not_before: Instant,
+    wait: Backoff,
+}
+
+impl Window {
+    pub(super) fn new(stream: u128, bytes_max: usize, now: Instant) -> Self {
+        Window {
+            stream,
+            entries: VecDeque::new(),
+            base: 1,
+            bytes: 0,
+            bytes_max,
+            cursor: 1,
+            unsent: 1,
+            again: None,
+            base_unheard: false,
+            probe_at: None,
+            probe_wait: probe_wait(),
+            heard_at: now,
+            empty_at: now,
+            asked: Asked { number: u64::MAX, times: 0, not_before: now, wait: asked_wait() },
+        }
+    }
+
+    /// The number that the next accepted message gets.
+    pub(super) fn next_number(&self) -> u64 {
+        self.base + self.entries.len() as u64
+    }
+
+    /// True if `weight` more bytes fit. A message larger than the whole window fits an empty one.
+    pub(super) fn has_room(&self, weight: usize) -> bool {
+        let bytes = self.entries.is_empty() || self.bytes + weight <= self.bytes_max;
+        bytes && self.entries.len() < HANDOVER_WINDOW_MESSAGES
+    }
+
+    /// Bytes unacknowledged, bytes allowed, messages unacknowledged.
+    pub(super) fn usage(&self) -> (usize, usize, usize) {
+        (self.bytes, self.bytes_max, self.entries.len())
+    }
+
+    pub(super) fn append(&mut self, entry: Entry) {
+        if self.entries.is_empty() {
+            self.heard_at = entry.accepted_at;
+            self.probe_wait = probe_wait();
+            self.probe_at = Some(self.probe_wait.next(entry.accepted_at));
+        }
+        self.bytes += entry.delivery.weight_bytes();
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The oldest message that is not acknowledged.
+    pub(super) fn head(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    pub(super) fn entry(&self, number: u64) -> &Entry {
+        &self.entries[(number - self.base) as usize]
+    }
+
+    pub(super) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The highest number that was ever pushed.
+    pub(super) fn sent_upto(&self) -> u64 {
+        self.unsent - 1
+    }
+
+    /// What to push next, if anything.
+    pub(super) fn next(&self) -> Option<Next> {
+        let (number, shun) = match self.again {
+            Some(again) => (again.from, again.shun),
+            None => (self.cursor, false),
+        };
+        (number < self.next_number()).then(|| Next { number, shun, first: number == self.unsent })
+    }
+
+    /// What [`Window::next`] named was taken by a sink.
+    pub(super) fn advance(&mut self) {
+        match &mut self.again {
+            Some(again) => {
+                again.from += 1;
+                self.again = self.again.filter(|again| again.from < again.to);
+            }
+            None => {
+                self.cursor += 1;
+                self.unsent = self.unsent.max(self.cursor);
+            }
+        }
+    }
+
+    /// Everything unacknowledged is to be sent again.
+    pub(super) fn rewind(&mut self) {
+        self.cursor = self.base;
+        self.again = None;
+    }
+
+    /// The receiver lacks what follows `number`, to before `next` (0: to the end). True if anything is to
+    /// be sent again now; a repeat of the same question is answered with growing waits, every other
+    /// time not by the direct way.
+    pub(super) fn asked(&mut self, number: u64, next: u64, now: Instant) -> bool {
+        let asked = &mut self.asked;
+        if asked.number != number {
+            *asked = Asked { number, times: 0, not_before: now, wait: asked_wait() };
+        } else if now < asked.not_before {
+            return false;
+        }
+        asked.not_before = asked.wait.next(now);
+        asked.times += 1;
+        let from = (number + 1).max(self.base);
+        let to = if next == 0 { self.cursor } else { next.min(self.cursor) };
+        if from < to {
+            self.again = Some(Again { from, to, shun: asked.times.is_multiple_of(2) });
+        }
+        from < to
+    }
+
+    /// Everything up to `number` was taken. Returns how many messages that is news for.
+    pub(super) fn acknowledge(&mut self, number: u64, now: Instant) -> u64 {
+        let mut count = 0;
+        while self.base <= number && self.pop().is_some() {
+            count += 1;
+        }
+        if count > 0 {
+            self.probe_wait = probe_wait();
+            self.probe_at = (!self.is_empty()).then(|| self.probe_wait.next(now));
+            self.empty_at = now;
+        }
+        count
+    }
+
+    /// Takes the oldest message off: it and whether it was ever sent.
+    pub(super) fn pop(&mut self) -> Option<(Entry, bool)> {
+        let entry = self.entries.pop_front()?;
+        let sent = self.base < self.unsent;
+        self.base += 1;
+        self.bytes -= entry.delivery.weight_bytes();
+        self.cursor = self.cursor.max(self.base);
+        self.unsent = self.unsent.max(self.base);
+        self.again = self.again.and_then(|again| {
+            let again = Again { from: again.from.max(self.base), ..again };
+            (again.from < again.to).then_some(again)
+        });
+        Some((entry, sent))
+    }
+}
+
+fn probe_wait() -> Backoff {
+    Backoff::new(HANDOVER_PROBE_WAIT, 4 * HANDOVER_PROBE_WAIT)
+}
+
+fn asked_wait() -> Backoff {
+    Backoff::new(HANDOVER_PROBE_WAIT / 8, 2 * HANDOVER_PROBE_WAIT)
+}
