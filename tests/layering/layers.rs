@@ -138,7 +138,7 @@ fn units(files: &[File]) -> Vec<Unit<'_>> {
         .iter()
         .flat_map(|unit| {
             let names = unit.outline.modules.iter().filter(|(_, for_tests)| **for_tests);
-            names.map(|(name, _)| [&unit.place[..], &[name.clone()]].concat())
+            names.map(|(name, _)| [&unit.place[..], std::slice::from_ref(name)].concat())
         })
         .collect();
     let shipped = |unit: &Unit<'_>| !for_tests.iter().any(|place| unit.place.starts_with(place));
