@@ -67,6 +67,8 @@ fn names_what_is_wrong_and_where() {
         (with_tail("x:1"), Syntax { expected: "a member's name" }, head),
         (with_tail("\"a\tb\":1"), ControlCharacter, head + 2),
         (with_tail("\"body\":{\"a\":\"\\\u{1}\"}"), ControlCharacter, head + 14),
+        (with_tail("\"body\":{\"a\":\"\\\u{1f}\"}"), ControlCharacter, head + 14),
+        (with_tail("\"body\":{\"a\":\"12345678\u{1f}\"}"), ControlCharacter, head + 21),
         (with_tail(r#""\ud83d":1"#), LoneSurrogate, head + 1),
         (with_tail(r#""id":"\ud83d\u0041""#), LoneSurrogate, head + 6),
         (r#"{"to":["\udc00\ud83d"]}"#.to_owned(), LoneSurrogate, 8),

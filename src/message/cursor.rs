@@ -320,7 +320,7 @@ fn special_bytes(word: u64) -> u64 {
 #[inline]
 fn structural_bytes(word: u64) -> u64 {
     // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
-    let folded = word | ONES * 0x20;
+    let folded = word | (ONES * 0x20);
     (equal(word, b'"') | equal(folded, b'{') | equal(folded, b'}')) & TOPS
 }
 

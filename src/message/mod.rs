@@ -115,8 +115,6 @@ impl Message {
     }
 
     /// `from`, unescaped: borrowed when it has no escape, which is nearly always.
-    // The word is the member's name, no conversion.
-    #[allow(clippy::wrong_self_convention)]
     pub fn from(&self) -> Cow<'_, str> {
         self.string(Member::From)
     }
