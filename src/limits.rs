@@ -68,3 +68,40 @@ pub const HANDOVER_REPEATS: u32 = 32;
 pub const HANDOVER_STUBS_MAX: usize = 64;
 /// Dead incarnations of one peer that are remembered, so that late words of theirs are not believed.
 pub const HANDOVER_DEAD_MAX: usize = 16;
+
+/// How long a request waits for its response. The specification's runtimes use 15 s.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Requests of one bus that may be pending at once: bounds what a peer that never answers can pin.
+pub const REQUESTS_MAX: usize = 65_536;
+/// P2P connections of one runtime. Each idle one costs tens of kilobytes at its transport.
+pub const P2P_CONNECTIONS_MAX: usize = 4_096;
+/// Transports named in one invitation.
+pub const TRANSPORTS_MAX: usize = 16;
+/// Candidates of one Connection object: each is dialled, so this bounds what a peer can make us send.
+pub const CANDIDATES_MAX: usize = 32;
+/// Notes from the data plane that wait for the control plane, and their bytes: beyond, they are counted.
+pub const INBOX_NOTES_MAX: usize = 65_536;
+/// Bytes of those notes.
+pub const INBOX_BYTES_MAX: usize = 64 << 20;
+/// Notes handled between two looks at the inbox.
+pub const INBOX_BATCH: usize = 256;
+/// Hyperties and data objects of one runtime.
+pub const RESOURCES_MAX: usize = 100_000;
+/// How long a registration at the domain registry lasts; it is renewed at half of it.
+pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3_600);
+/// Remote runtimes that one runtime keeps account of.
+pub const REMOTES_MAX: usize = 65_536;
+/// Addresses associated with one remote runtime.
+pub const ASSOCIATIONS_MAX: usize = 1_000_000;
+/// Bytes of a Registry changes message that are not the list.
+pub const CHANGES_HEADER_BYTES: usize = 8_192;
+/// A Requester's first wait before it tries again; it doubles with each failure.
+pub const RETRY_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait before a Requester tries again.
+pub const RETRY_CEILING: Duration = Duration::from_secs(30);
+/// A set-up must be live by then, or it has failed.
+pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// Addresses being looked up or looked up in vain.
+pub const LOOK_UPS_MAX: usize = 65_536;
+/// When an address that was looked up in vain may be looked up again.
+pub const LOOK_UP_FORGOTTEN_AFTER: Duration = Duration::from_secs(30);

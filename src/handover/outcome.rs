@@ -71,6 +71,13 @@ pub enum SendError {
     },
 }
 
+impl SendError {
+    /// True if the same message may be accepted later: a window or a queue was full.
+    pub fn is_full(&self) -> bool {
+        matches!(self, SendError::WindowFull { .. } | SendError::Refused(Refusal::Full { .. }))
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -336,6 +336,11 @@ impl Peer {
         self.sender.lock().explain(stub, now)
     }
 
+    /// The URL that `resolve` gives for the direct way, while one is open.
+    pub fn via(&self) -> Option<Url> {
+        self.sender.lock().ways.direct.as_ref().map(|direct| direct.via.clone())
+    }
+
     /// Moves out how messages ended that were not delivered; call it after [`Peer::handle_timeout`] and
     /// [`Peer::handle_control`].
     pub fn drain_outcomes(&self, into: &mut Vec<Outcome>) {
@@ -368,6 +373,11 @@ impl Peer {
     /// Messages held back on arrival, and their bytes.
     pub fn held_back(&self) -> (usize, usize) {
         self.receiver.lock().pending()
+    }
+
+    /// True if `stream` is the one that we gave the other side.
+    pub fn receives(&self, stream: u128) -> bool {
+        self.receiver.lock().gave(stream)
     }
 
     /// True if messages to this peer are numbered now.

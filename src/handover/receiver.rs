@@ -126,6 +126,11 @@ impl Receiver {
         posts
     }
 
+    /// True if `stream` is the one that we gave.
+    pub(super) fn gave(&self, stream: u128) -> bool {
+        self.stream.as_ref().is_some_and(|of| of.id == stream)
+    }
+
     /// Gives the other side a stream, or reminds it of the one it has.
     pub(super) fn offer(&mut self, now: Instant) -> Posts {
         if self.stream.is_none() {
