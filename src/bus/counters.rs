@@ -1,0 +1,121 @@
+//! What became of messages: counted, so that none vanishes silently.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Why a message ended here without reaching anybody or its sender hearing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(usize)]
+pub enum Drop {
+    /// Nobody is behind its address.
+    Unreachable = 0,
+    /// The sink was full.
+    Full,
+    /// The sink was closed.
+    Closed,
+    /// Its `body.via` names one of our own stubs: it would go round.
+    OwnVia,
+    /// It is numbered in a stream that nobody here knows.
+    UnknownStream,
+    /// Its `from` is ours or another runtime's.
+    ForgedFrom,
+    /// It is no message.
+    NotAMessage,
+    /// An error response from a foreign Message Node to a numbered message.
+    SwallowedError,
+    /// A status event that changes nothing: forged, repeated, late or forbidden.
+    StatusIgnored,
+    /// The control plane's inbox was full.
+    InboxFull,
+    /// A control message that nothing was expecting or that made no sense.
+    Control,
+}
+
+impl Drop {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Drop; 11] = [
+        Drop::Unreachable,
+        Drop::Full,
+        Drop::Closed,
+        Drop::OwnVia,
+        Drop::UnknownStream,
+        Drop::ForgedFrom,
+        Drop::NotAMessage,
+        Drop::SwallowedError,
+        Drop::StatusIgnored,
+        Drop::InboxFull,
+        Drop::Control,
+    ];
+
+    /// A name for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Drop::Unreachable => "unreachable",
+            Drop::Full => "full",
+            Drop::Closed => "closed",
+            Drop::OwnVia => "own-via",
+            Drop::UnknownStream => "unknown-stream",
+            Drop::ForgedFrom => "forged-from",
+            Drop::NotAMessage => "not-a-message",
+            Drop::SwallowedError => "swallowed-error",
+            Drop::StatusIgnored => "status-ignored",
+            Drop::InboxFull => "inbox-full",
+            Drop::Control => "control",
+        }
+    }
+}
+
+/// Counters of one router. Each is one relaxed add.
+#[derive(Debug, Default)]
+pub struct Counters {
+    local: AtomicU64,
+    p2p: AtomicU64,
+    message_node: AtomicU64,
+    drops: [AtomicU64; Drop::ALL.len()],
+}
+
+/// The counters at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Copies taken by local listeners.
+    pub local: u64,
+    /// Messages handed to direct connections.
+    pub p2p: u64,
+    /// Messages handed to Message Node stubs.
+    pub message_node: u64,
+    /// Messages that ended here, by reason.
+    pub drops: Vec<(Drop, u64)>,
+}
+
+impl Counters {
+    pub(crate) fn count_local(&self, copies: usize) {
+        self.local.fetch_add(copies as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_p2p(&self) {
+        self.p2p.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_message_node(&self) {
+        self.message_node.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one message that ended for `reason`.
+    pub fn count_drop(&self, reason: Drop) {
+        self.drops[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many ended for `reason`.
+    pub fn drops(&self, reason: Drop) -> u64 {
+        self.drops[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// All of them.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            local: self.local.load(Ordering::Relaxed),
+            p2p: self.p2p.load(Ordering::Relaxed),
+            message_node: self.message_node.load(Ordering::Relaxed),
+            drops: Drop::ALL.into_iter().map(|reason| (reason, self.drops(reason))).collect(),
+        }
+    }
+}

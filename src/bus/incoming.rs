@@ -1,0 +1,187 @@
+//! Messages that come in by a link: to local listeners, or nobody. **No transit.**
+
+use std::{sync::Arc, time::Instant};
+
+use smallvec::SmallVec;
+
+use crate::{
+    address::{Address, Url},
+    bus::{Drop, MessageBus, Note},
+    fib::Match,
+    handover::Peer,
+    link::{Delivery, Ingress, Path, Refusal, Sink},
+    message::{Kind, Message, To, response_code},
+    registry::{Place, Receiver, Resolution, Unreachable, resolve_incoming},
+};
+
+/// What became of a message that came in by a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incoming {
+    /// So many listeners took it.
+    Delivered(usize),
+    /// It ended here and has been counted.
+    Dropped(Drop),
+}
+
+/// Whose `from` a message that came by a P2P link carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FromCheck {
+    /// The peer's own, as far as is known.
+    Peers,
+    /// Nobody's that is known: accepted, and looked up behind.
+    Unknown,
+    /// Ours or another runtime's: refused.
+    Forged,
+}
+
+impl MessageBus {
+    /// Gives a message that came in by a link to the local listeners.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] if there are listeners and every one was full: the caller may keep the message and
+    /// try again. Everything else ends here and is counted.
+    pub fn deliver(&self, delivery: Delivery, now: Instant) -> Result<Incoming, Refusal> {
+        let ingress = delivery.ingress;
+        if ingress.path == Path::MessageNode && self.is_foreign_error(&delivery) {
+            return Ok(self.drop_for(Drop::SwallowedError));
+        }
+        let target = match delivery.message.to() {
+            To::Many(_) => None,
+            To::One(to) => Address::parse(&to).ok().map(|to| {
+                match self.answers_request(&delivery.message, &to, now) {
+                    Some(()) => None,
+                    None => Some(self.receivers(&to, ingress)),
+                }
+            }),
+        };
+        match target {
+            None => Ok(self.drop_for(Drop::NotAMessage)),
+            Some(None) => Ok(Incoming::Delivered(1)),
+            Some(Some(receivers)) if receivers.is_empty() => {
+                self.nobody_here(&delivery.message, ingress, now);
+                Ok(Incoming::Dropped(Drop::Unreachable))
+            }
+            Some(Some(receivers)) => self.hand_in(&receivers, delivery),
+        }
+    }
+
+    /// The same for a message that cannot wait: if every listener is full it ends here, counted, and a request is
+    /// answered with 503.
+    pub fn deliver_or_drop(&self, delivery: Delivery, now: Instant) -> Incoming {
+        let kept = delivery.clone();
+        match self.deliver(delivery, now) {
+            Ok(incoming) => incoming,
+            Err(refusal) => self.refused_plain(&kept, refusal, now),
+        }
+    }
+
+    /// A plain message was refused by every listener: counted, and a request is answered with 503.
+    pub fn refused_plain(&self, delivery: &Delivery, refusal: Refusal, now: Instant) -> Incoming {
+        if let To::One(to) = delivery.message.to() {
+            self.respond_error(&delivery.message, &to, 503, &refusal.to_string(), now);
+        }
+        match refusal {
+            Refusal::Closed => self.drop_for(Drop::Closed),
+            _ => self.drop_for(Drop::Full),
+        }
+    }
+
+    /// Judges the `from` of a message that came by the connection to `peer`. One look-up, no lock.
+    pub fn check_from(&self, from: &str, peer: &Peer) -> FromCheck {
+        let Ok(from) = Address::parse(from) else { return FromCheck::Forged };
+        let own = self.own();
+        if own.is_ours(&from) {
+            return FromCheck::Forged;
+        }
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        self.table.look_up(&from, &mut found, &guard);
+        let route = found.route.and_then(|target| self.table.place(target, &guard));
+        match route.and_then(Place::peer) {
+            Some(of) if of.link() != peer.link() => FromCheck::Forged,
+            Some(_) if found.route_len >= found.listener_len => FromCheck::Peers,
+            // A local Hyperty or object listens where the sender claims to live.
+            _ if found.listener_len > 0 => FromCheck::Forged,
+            _ if route.is_some() => FromCheck::Peers,
+            _ => FromCheck::Unknown,
+        }
+    }
+
+    /// Tells the control plane that an unknown address speaks through a connection.
+    pub fn note_unknown_sender(&self, from: &str) {
+        if let Ok(from) = Url::parse(from) {
+            self.note(Note::UnknownSender { from });
+        }
+    }
+
+    /// Counts a message that ended for `reason`.
+    pub fn drop_for(&self, reason: Drop) -> Incoming {
+        self.counters.count_drop(reason);
+        Incoming::Dropped(reason)
+    }
+
+    fn receivers(&self, to: &Address<'_>, ingress: Ingress) -> SmallVec<[Arc<dyn Sink>; 2]> {
+        let Resolution { receivers, .. } =
+            resolve_incoming(&self.table, to, &crossbeam_epoch::pin());
+        receivers
+            .into_iter()
+            .filter_map(|receiver| match receiver {
+                Receiver::Listener(of) if of.link != Some(ingress.link) => Some(of.sink.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn hand_in(&self, sinks: &[Arc<dyn Sink>], delivery: Delivery) -> Result<Incoming, Refusal> {
+        let (last, others) = match sinks.split_last() {
+            Some(split) => split,
+            None => return Ok(self.drop_for(Drop::Unreachable)),
+        };
+        let mut taken = 0;
+        let mut refusal = None;
+        for sink in others {
+            match sink.push(delivery.clone()) {
+                Ok(()) => taken += 1,
+                Err(error) => refusal = Some(error),
+            }
+        }
+        match last.push(delivery) {
+            Ok(()) => taken += 1,
+            Err(error) => refusal = Some(error),
+        }
+        self.counters.count_local(taken);
+        match (taken, refusal) {
+            (0, Some(refusal)) => Err(refusal),
+            (taken, Some(_)) => {
+                self.counters.count_drop(Drop::Full);
+                Ok(Incoming::Delivered(taken))
+            }
+            (taken, None) => Ok(Incoming::Delivered(taken)),
+        }
+    }
+
+    /// Nobody listens: counted, answered if it is a request, and by P2P the sender's stub learns of its error.
+    fn nobody_here(&self, message: &Message, ingress: Ingress, now: Instant) {
+        self.counters.count_drop(Drop::Unreachable);
+        let To::One(to) = message.to() else { return };
+        if ingress.path == Path::P2p
+            && let Ok(to) = Url::parse(&to)
+        {
+            self.note(Note::NotHere { link: ingress.link, to });
+        }
+        self.respond_error(message, &to, 404, Unreachable::NoTransit.reason(), now);
+    }
+
+    /// An error response that a Message Node gives to a numbered message: the hand-over knows better. What a
+    /// numbering peer says itself comes numbered.
+    fn is_foreign_error(&self, delivery: &Delivery) -> bool {
+        let message = &delivery.message;
+        delivery.hop.is_none()
+            && message.kind() == Kind::Response
+            && response_code(message).is_some_and(|code| code == 404)
+            && Address::parse(&message.from())
+                .ok()
+                .and_then(|from| self.peer_of(&from))
+                .is_some_and(|peer| peer.is_numbered())
+    }
+}

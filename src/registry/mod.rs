@@ -1,0 +1,11 @@
+//! The Registry: which way an address takes, and what is known of remote runtimes.
+//!
+//! Nothing here sends: the control plane asks and is told what to do.
+
+pub mod connections;
+pub mod resolve;
+pub mod table;
+
+pub use connections::{Connections, P2pConnection, Role, StatusEvent};
+pub use resolve::{Onward, Own, Receiver, Resolution, Unreachable, resolve, resolve_incoming};
+pub use table::{Listener, ListenerKey, Place, RoutingTable};

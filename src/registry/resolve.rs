@@ -1,0 +1,250 @@
+//! `resolve`: which way an address takes now.
+//!
+//! Carries out section "resolve" of the design, step by step, in one descent of the trie (and a second,
+//! short one for the Message Node stub of a domain). It reads; it delivers nothing and changes nothing.
+
+use std::sync::Arc;
+
+use crossbeam_epoch::Guard;
+use smallvec::SmallVec;
+
+use crate::{
+    address::{Address, Url},
+    fib::Match,
+    handover::Peer,
+    link::Stub,
+    registry::table::{Listener, Place, RoutingTable, stub_key},
+    slab::Target,
+};
+
+/// Who we are, as far as routing needs it.
+#[derive(Clone, Debug)]
+pub struct Own {
+    /// Our runtime URL.
+    pub runtime: Url,
+    /// Our domain, whose Message Node is the default.
+    pub domain: Box<str>,
+}
+
+impl Own {
+    /// From the runtime's URL.
+    pub fn new(runtime: Url) -> Self {
+        let domain = runtime.address().domain().into();
+        Own { runtime, domain }
+    }
+
+    /// True for our runtime URL and everything below it.
+    pub fn is_ours(&self, address: &Address<'_>) -> bool {
+        self.runtime.address().covers(address)
+    }
+}
+
+/// Somebody local who gets a copy.
+#[derive(Clone, Debug)]
+pub enum Receiver {
+    /// A listener.
+    Listener(Arc<Listener>),
+    /// A remote runtime that has subscribed here (to our registry's changes).
+    Subscriber(Arc<Peer>),
+}
+
+/// The way out of this runtime.
+#[derive(Clone, Debug)]
+pub enum Onward {
+    /// None is needed: the local receivers are all.
+    None,
+    /// The direct connection.
+    P2p {
+        /// The remote runtime.
+        peer: Arc<Peer>,
+        /// The Message Node stub that stands in when the connection goes.
+        stub: Option<Arc<Stub>>,
+    },
+    /// A Message Node.
+    MessageNode {
+        /// The stub.
+        stub: Arc<Stub>,
+        /// The remote runtime, if the address is known to live there.
+        peer: Option<Arc<Peer>>,
+        /// Nothing is known of the address: worth a look-up behind the message.
+        unknown: bool,
+    },
+    /// Nobody.
+    Unreachable(Unreachable),
+}
+
+/// Why an address has nobody behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreachable {
+    /// It is ours and nobody listens.
+    NoListener,
+    /// There is no Message Node stub at all.
+    NoMessageNode,
+    /// It came in by a link and is not for anybody here: there is no transit.
+    NoTransit,
+}
+
+impl Unreachable {
+    /// One sentence for the caller.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Unreachable::NoListener => "the address is ours and nobody listens there",
+            Unreachable::NoMessageNode => "there is no Message Node stub to send it by",
+            Unreachable::NoTransit => "it came in by a link and nobody here listens for it",
+        }
+    }
+}
+
+/// What `resolve` gives.
+#[derive(Clone, Debug)]
+pub struct Resolution {
+    /// Who gets a copy here.
+    pub receivers: SmallVec<[Receiver; 2]>,
+    /// Where it goes besides.
+    pub onward: Onward,
+}
+
+/// Resolves `to`, posted by a local party.
+pub fn resolve(table: &RoutingTable, own: &Own, to: &Address<'_>, guard: &Guard) -> Resolution {
+    let mut found = Match::default();
+    table.look_up(to, &mut found, guard);
+    let mut route = found.route.and_then(|target| table.place(target, guard));
+    if found.route.is_some() && route.is_none() {
+        // The route was replaced, and its old place given back, between the two reads.
+        table.look_up(to, &mut found, guard);
+        route = found.route.and_then(|target| table.place(target, guard));
+    }
+    let local_len = found.listener_len.max(found.subscription_len);
+    // Step 1: local, unless step 3 has a longer prefix.
+    let is_remote = route.is_some_and(|place| place.peer().is_some());
+    let remote_is_longer = is_remote && found.route_len > local_len;
+    if local_len > 0 && !remote_is_longer {
+        let receivers = receivers(table, &found, guard);
+        if !receivers.is_empty() {
+            let onward = if found.publish {
+                self::onward(table, own, to, route, guard)
+            } else {
+                Onward::None
+            };
+            // A published topic that has nobody outside is still delivered here.
+            let onward = match onward {
+                Onward::Unreachable(_) => Onward::None,
+                onward => onward,
+            };
+            return Resolution { receivers, onward };
+        }
+    }
+    Resolution { receivers: SmallVec::new(), onward: onward(table, own, to, route, guard) }
+}
+
+/// Resolves `to` for a message that came in by a link: local listeners or nobody, never another link.
+pub fn resolve_incoming(table: &RoutingTable, to: &Address<'_>, guard: &Guard) -> Resolution {
+    let mut found = Match::default();
+    table.look_up(to, &mut found, guard);
+    let mut receivers = receivers(table, &found, guard);
+    receivers.retain(|receiver| matches!(receiver, Receiver::Listener(_)));
+    let onward = match receivers.is_empty() {
+        true => Onward::Unreachable(Unreachable::NoTransit),
+        false => Onward::None,
+    };
+    Resolution { receivers, onward }
+}
+
+/// The Message Node stub for `domain`, else that of our own domain.
+pub fn stub_for(table: &RoutingTable, own: &Own, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
+    stub_of(table, domain, guard).or_else(|| match *own.domain == *domain {
+        true => None,
+        false => stub_of(table, &own.domain, guard),
+    })
+}
+
+fn stub_of(table: &RoutingTable, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
+    let key = stub_key(domain);
+    let mut found = Match::default();
+    table.look_up(&Address::parse(&key).ok()?, &mut found, guard);
+    match table.place(found.route?, guard) {
+        Some(Place::Stub(stub)) => Some(stub.clone()),
+        _ => None,
+    }
+}
+
+/// Steps 2 to 6.
+fn onward(
+    table: &RoutingTable,
+    own: &Own,
+    to: &Address<'_>,
+    route: Option<&Place>,
+    guard: &Guard,
+) -> Onward {
+    if own.is_ours(to) {
+        return Onward::Unreachable(Unreachable::NoListener);
+    }
+    let signalling = is_backend(to) || is_foreign_topic(to);
+    let route = route.filter(|_| !signalling);
+    let domain = if to.scheme() == "global" { &*own.domain } else { to.domain() };
+    let stub = stub_for(table, own, domain, guard);
+    let peer = route.and_then(Place::peer);
+    if let Some(peer) = peer.filter(|_| route.is_some_and(Place::is_live)) {
+        return Onward::P2p { peer: peer.clone(), stub };
+    }
+    match stub {
+        Some(stub) => Onward::MessageNode {
+            stub,
+            peer: peer.cloned(),
+            // A route to a stub says that a look-up is under way or was in vain.
+            unknown: route.is_none() && !signalling,
+        },
+        None => Onward::Unreachable(Unreachable::NoMessageNode),
+    }
+}
+
+/// Every covering subscription, else the listeners of the longest prefix; each once. Listeners on the very URL
+/// that is subscribed to get it as well: several may stand there, and all get it.
+fn receivers(table: &RoutingTable, found: &Match, guard: &Guard) -> SmallVec<[Receiver; 2]> {
+    let listeners = match found.listener_len >= found.subscription_len {
+        true => found.listeners.as_slice(),
+        false => &[],
+    };
+    let mut seen: SmallVec<[Target; 4]> = SmallVec::new();
+    let mut receivers = SmallVec::new();
+    for target in found.subscriptions.iter().chain(listeners) {
+        if seen.contains(target) {
+            continue;
+        }
+        seen.push(*target);
+        receivers.extend(table.place(*target, guard).and_then(receiver));
+    }
+    receivers
+}
+
+fn receiver(place: &Place) -> Option<Receiver> {
+    match place {
+        Place::Listener(listener) => Some(Receiver::Listener(listener.clone())),
+        Place::Peer(peer) | Place::Learnt { peer, .. } => Some(Receiver::Subscriber(peer.clone())),
+        Place::Stub(_) => None,
+    }
+}
+
+/// Step 2: what signalling itself rests on, and the backend.
+fn is_backend(to: &Address<'_>) -> bool {
+    let scheme = to.scheme();
+    scheme == "domain"
+        || scheme.starts_with("domain-")
+        || scheme == "global"
+        || scheme == "connection"
+        || to.segments().any(|segment| segment == "p2phandler" || segment == "p2prequester")
+}
+
+/// Step 2: a topic of a data object that is not ours (ours has a local listener or is published). Runtimes
+/// and Hyperties are no data objects.
+fn is_foreign_topic(to: &Address<'_>) -> bool {
+    let is_data_object = !matches!(to.scheme(), "hyperty" | "hyperty-runtime" | "runtime");
+    is_data_object && is_topic(to)
+}
+
+/// `…/changes`, `…/children…` or `…/registration`: addresses that any number may subscribe to.
+pub fn is_topic(address: &Address<'_>) -> bool {
+    let last = address.segments().last();
+    matches!(last, Some("changes" | "registration"))
+        || address.segments().any(|segment| segment == "children")
+}

@@ -1,0 +1,196 @@
+//! The routing table of a runtime: the FIB and the places its entries point at, edited together.
+//!
+//! Editing takes one lock and belongs to the control plane; reading takes none. What an entry *means* for a
+//! message is decided in [`super::resolve`].
+
+use std::{fmt, sync::Arc};
+
+use crossbeam_epoch::Guard;
+use parking_lot::Mutex;
+
+use crate::{
+    address::{Address, Url},
+    fib::{Entry, Fib, FibWriter, Match},
+    handover::Peer,
+    link::{LinkId, Sink, Stub},
+    slab::{Slab, SlabWriter, Target},
+    status::Status,
+};
+
+/// Somebody who takes messages within this runtime.
+pub struct Listener {
+    /// The URL it listens on.
+    pub url: Url,
+    /// The sandbox it stands in: it never gets what came from there. `None`: it gets everything.
+    pub link: Option<LinkId>,
+    /// Where the messages go.
+    pub sink: Arc<dyn Sink>,
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("url", &self.url).field("link", &self.link).finish()
+    }
+}
+
+/// What a [`Target`] stands for.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A local listener.
+    Listener(Arc<Listener>),
+    /// A remote runtime.
+    Peer(Arc<Peer>),
+    /// A remote runtime, for addresses learnt over one of its connections: they count for P2P only as long as
+    /// that connection stands.
+    Learnt {
+        /// The remote runtime.
+        peer: Arc<Peer>,
+        /// The generation in the peer's slot that they were learnt in.
+        generation: u64,
+    },
+    /// A Message Node stub.
+    Stub(Arc<Stub>),
+}
+
+impl Place {
+    /// The remote runtime, if it is one.
+    pub fn peer(&self) -> Option<&Arc<Peer>> {
+        match self {
+            Place::Peer(peer) | Place::Learnt { peer, .. } => Some(peer),
+            Place::Listener(_) | Place::Stub(_) => None,
+        }
+    }
+
+    /// True if addresses here may take the direct connection now. One load.
+    pub fn is_live(&self) -> bool {
+        match self {
+            Place::Peer(peer) => peer.slot().is_live(),
+            Place::Learnt { peer, generation } => peer.slot().load() == (*generation, Status::Live),
+            Place::Listener(_) | Place::Stub(_) => false,
+        }
+    }
+}
+
+/// FIB and places. Cheap to share behind an [`Arc`].
+#[derive(Debug)]
+pub struct RoutingTable {
+    fib: Fib,
+    places: Slab<Place>,
+    writer: Mutex<Writer>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    fib: FibWriter,
+    places: SlabWriter<Place>,
+}
+
+impl Default for RoutingTable {
+    fn default() -> Self {
+        RoutingTable::new()
+    }
+}
+
+impl RoutingTable {
+    /// An empty table.
+    pub fn new() -> Self {
+        let writer = Writer { fib: FibWriter::new(), places: SlabWriter::new() };
+        RoutingTable {
+            fib: writer.fib.reader(),
+            places: writer.places.reader(),
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// Looks `to` up. No lock. Hold `guard` from here until the places found have been read.
+    pub fn look_up(&self, to: &Address<'_>, found: &mut Match, _guard: &Guard) {
+        self.fib.look_up(to, found);
+    }
+
+    /// The place behind a target found under the same `guard`. No lock.
+    pub fn place<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g Place> {
+        self.places.get(target, guard)
+    }
+
+    /// Gives `place` a target, to put entries with.
+    pub fn add_place(&self, place: Place) -> Target {
+        self.writer.lock().places.insert(place)
+    }
+
+    /// Takes a place away. Its entries must have been removed before.
+    pub fn remove_place(&self, target: Target) -> bool {
+        self.writer.lock().places.remove(target)
+    }
+
+    /// Puts entries on prefixes, all of them visible when this returns. Gives back the routes replaced.
+    pub fn insert<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (Address<'a>, Entry)>,
+    ) -> Vec<Entry> {
+        let mut writer = self.writer.lock();
+        let replaced =
+            entries.into_iter().filter_map(|(at, entry)| writer.fib.insert(&at, entry)).collect();
+        writer.fib.publish();
+        replaced
+    }
+
+    /// Takes entries off prefixes; how many had been there.
+    pub fn remove<'a>(&self, entries: impl IntoIterator<Item = (Address<'a>, Entry)>) -> usize {
+        let mut writer = self.writer.lock();
+        let removed =
+            entries.into_iter().filter(|(at, entry)| writer.fib.remove(at, *entry)).count();
+        writer.fib.publish();
+        removed
+    }
+
+    /// Adds a listener on `listener.url`; exact-only ones are passed over below it.
+    pub fn add_listener(&self, listener: Listener, exact: bool) -> ListenerKey {
+        let url = listener.url.clone();
+        let target = self.add_place(Place::Listener(Arc::new(listener)));
+        let entry = Entry::Listener { target, exact };
+        self.insert([(url.address(), entry)]);
+        ListenerKey { url, target, exact }
+    }
+
+    /// Removes a listener; false if it had gone already.
+    pub fn remove_listener(&self, key: &ListenerKey) -> bool {
+        let entry = Entry::Listener { target: key.target, exact: key.exact };
+        let was_there = self.remove([(key.url.address(), entry)]) > 0;
+        was_there && self.remove_place(key.target)
+    }
+
+    /// The target of the MN stub of `domain`.
+    pub fn stub_target(&self, domain: &str) -> Option<Target> {
+        let key = Url::parse(&stub_key(domain)).ok()?;
+        let entries = self.writer.lock().fib.entries(&key.address());
+        entries.into_iter().find_map(|entry| match entry {
+            Entry::Route { target } => Some(target),
+            _ => None,
+        })
+    }
+
+    /// Prefixes that carry an entry.
+    pub fn prefixes(&self) -> usize {
+        self.writer.lock().fib.len()
+    }
+}
+
+/// Where the stub of a domain stands in the table: on `domain://<domain>`, which nobody can subscribe to.
+pub fn stub_key(domain: &str) -> String {
+    format!("domain://{domain}")
+}
+
+/// What a listener is removed by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerKey {
+    url: Url,
+    target: Target,
+    exact: bool,
+}
+
+impl ListenerKey {
+    /// The URL listened on.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
