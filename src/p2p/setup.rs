@@ -1,0 +1,362 @@
+//! One set-up of a direct connection, seen from one side.
+//!
+//! Both sides do the same with parts exchanged: each reports one Connection object and observes the other's.
+//!
+//! ```text
+//! Requester                                   Handler
+//!   allocate object R
+//!   create  R/subscription → Handler  ─────►  200, `created`; subscribes R/changes at its MN
+//!   in-progress on the 200            ◄─────  subscribe → R/subscription
+//!   200 with offer and candidates     ─────►  expects that key; allocates object H
+//!   200                               ◄─────  create H/subscription → Requester
+//!   subscribe → H/subscription        ─────►  in-progress on the 200; 200 with answer and candidates
+//!   dials                             ─────►  probe, answered both ways: `live`
+//! ```
+//!
+//! The machine is told what arrived and returns [`Action`]s; requests that get no answer end it by
+//! [`Setup::on_failure`]. It keeps no time.
+
+use simd_json::{OwnedValue, json, prelude::*};
+
+use crate::{
+    address::Url,
+    limits,
+    message::Message,
+    p2p::signalling::{Candidate, Description, Invitation, SignallingError, Transport, is_capable},
+    registry::connections::Role,
+    status::Status,
+};
+
+/// Which request of a set-up a response answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// Address allocation for our Connection object.
+    Allocate,
+    /// Our invitation.
+    Invite,
+    /// Our subscription to `<their object>/changes` at the Message Node.
+    Changes,
+    /// Our subscription to `<their object>/subscription`.
+    Observe,
+}
+
+impl Step {
+    /// What was asked, for people.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Step::Allocate => "the allocation of a Connection object",
+            Step::Invite => "the invitation",
+            Step::Changes => "the subscription to the Connection object's changes",
+            Step::Observe => "the subscription to the Connection object",
+        }
+    }
+}
+
+/// What the owner of a [`Setup`] has to do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send a request and bring its response to [`Setup::on_response`] with this step.
+    Request {
+        /// Which step.
+        step: Step,
+        /// `type`.
+        kind: &'static str,
+        /// `from`.
+        from: String,
+        /// `to`.
+        to: String,
+        /// `body`.
+        body: OwnedValue,
+    },
+    /// Answer a request.
+    Respond {
+        /// The request.
+        request: Message,
+        /// `body.code`.
+        code: u16,
+        /// Further members of the body.
+        members: Option<OwnedValue>,
+    },
+    /// Listen on our Connection object.
+    Listen(Url),
+    /// Fire a status event.
+    Status(Status),
+    /// Let the peer with this key in.
+    Expect(String),
+    /// Dial these candidates; the peer must have this key.
+    Dial(Description),
+}
+
+/// The state of one set-up.
+#[derive(Debug)]
+pub struct Setup {
+    role: Role,
+    /// Our stub and our runtime.
+    stub: Url,
+    runtime: Url,
+    /// Their stub: the Handler stub's URL, or the Requester stub that invited.
+    peer_stub: Url,
+    ours: Description,
+    own_object: Option<Url>,
+    their_object: Option<Url>,
+    /// The other side has announced the hand-over.
+    capable: bool,
+    /// What their object says, once it has been read.
+    theirs: Option<Description>,
+}
+
+impl Setup {
+    /// A Requester's: the set-up of a connection to the runtime whose Handler stub is `handler`.
+    pub fn request(
+        stub: Url,
+        runtime: Url,
+        handler: Url,
+        ours: Description,
+    ) -> (Self, Vec<Action>) {
+        let setup = Setup::new(Role::Requester, stub, runtime, handler, ours);
+        let allocate = setup.allocate();
+        (setup, vec![allocate])
+    }
+
+    /// A Handler's: the answer to `request`, an invitation that has been read.
+    pub fn accept(
+        stub: Url,
+        runtime: Url,
+        request: Message,
+        invitation: &Invitation,
+        ours: Description,
+    ) -> (Self, Vec<Action>) {
+        let peer_stub = invitation.reporter.clone();
+        let mut setup = Setup::new(Role::Handler, stub, runtime, peer_stub, ours);
+        setup.capable = invitation.handover;
+        setup.their_object = Some(invitation.object.clone());
+        let members = json!({ "value": { "handover": 1, "transport": Transport::Quic.word() } });
+        let mut actions = vec![
+            Action::Respond { request, code: 200, members: Some(members) },
+            Action::Status(Status::Created),
+        ];
+        actions.extend(setup.observe(&invitation.object));
+        (setup, actions)
+    }
+
+    /// True if the other side can move messages between paths.
+    pub fn is_capable(&self) -> bool {
+        self.capable
+    }
+
+    /// The other side's stub.
+    pub fn peer_stub(&self) -> &Url {
+        &self.peer_stub
+    }
+
+    /// Our Connection object, once allocated.
+    pub fn own_object(&self) -> Option<&Url> {
+        self.own_object.as_ref()
+    }
+
+    /// The other side's Connection object, once known.
+    pub fn their_object(&self) -> Option<&Url> {
+        self.their_object.as_ref()
+    }
+
+    /// The response (2XX) to the request of `step`.
+    ///
+    /// # Errors
+    /// [`SignallingError`]: the set-up has failed.
+    pub fn on_response(
+        &mut self,
+        step: Step,
+        body: Option<&OwnedValue>,
+    ) -> Result<Vec<Action>, SignallingError> {
+        match step {
+            Step::Allocate => self.on_allocated(body),
+            Step::Invite => {
+                if let Some(value) = body.and_then(|body| body.get("value")) {
+                    self.capable |= is_capable(value);
+                }
+                Ok(vec![Action::Status(Status::InProgress)])
+            }
+            Step::Changes => Ok(vec![]),
+            Step::Observe => self.on_described(body),
+        }
+    }
+
+    /// The other side observes our object: `subscribe` to `<our object>/subscription`.
+    pub fn on_observed(&self, request: Message) -> Vec<Action> {
+        let members = Some(self.ours.write(self.own_kind()));
+        vec![Action::Respond { request, code: 200, members }]
+    }
+
+    /// The Handler invites us, the Requester, to its own object.
+    ///
+    /// # Errors
+    /// [`SignallingError`] if it is not the Handler that we invited.
+    pub fn on_mirrored(
+        &mut self,
+        request: Message,
+        invitation: &Invitation,
+    ) -> Result<Vec<Action>, SignallingError> {
+        if invitation.reporter != self.peer_stub || self.role != Role::Requester {
+            return Err(SignallingError::Wrong {
+                member: "reporter",
+                expected: format!("`{}`", self.peer_stub),
+            });
+        }
+        self.capable |= invitation.handover;
+        self.their_object = Some(invitation.object.clone());
+        let members = Some(json!({ "value": { "handover": 1 } }));
+        let mut actions = vec![Action::Respond { request, code: 200, members }];
+        actions.extend(self.observe(&invitation.object));
+        Ok(actions)
+    }
+
+    /// An `update` to `<their object>/changes` brings one more candidate: what a Requester dials then. A Handler
+    /// waits to be dialled and needs none.
+    ///
+    /// # Errors
+    /// [`SignallingError`] if it is no candidate.
+    pub fn on_change(
+        &mut self,
+        body: Option<&OwnedValue>,
+    ) -> Result<Option<Description>, SignallingError> {
+        let Some(body) = body else { return Ok(None) };
+        let attribute = body.get("attribute").and_then(|word| word.as_str()).unwrap_or("");
+        let Some(value) = body.get("value").filter(|_| attribute.starts_with("iceCandidates"))
+        else {
+            return Ok(None);
+        };
+        let candidate = Candidate::read(value)?;
+        let Some(theirs) = self.theirs.as_mut().filter(|_| self.role == Role::Requester) else {
+            return Ok(None);
+        };
+        if theirs.candidates.len() >= limits::CANDIDATES_MAX {
+            return Ok(None);
+        }
+        theirs.candidates.push(candidate);
+        Ok(Some(Description { candidates: vec![candidate], ..theirs.clone() }))
+    }
+
+    /// What tidies up after the set-up or the connection it made: our object is given back, our subscription
+    /// to theirs ended. Nobody waits for the answers.
+    pub fn tidy_up(&self) -> Vec<(&'static str, String, OwnedValue)> {
+        let mut requests = Vec::new();
+        if let Some(object) = &self.their_object {
+            let changes = format!("{object}/changes");
+            let to = subscription_manager(object);
+            requests.push(("unsubscribe", to, json!({ "unsubscribe": [changes] })));
+        }
+        if let Some(object) = &self.own_object {
+            let body = json!({ "childrenResources": [object.as_str()] });
+            requests.push(("delete", allocation_service(object), body));
+        }
+        requests
+    }
+
+    fn new(role: Role, stub: Url, runtime: Url, peer_stub: Url, ours: Description) -> Self {
+        Setup {
+            role,
+            stub,
+            runtime,
+            peer_stub,
+            ours,
+            own_object: None,
+            their_object: None,
+            capable: false,
+            theirs: None,
+        }
+    }
+
+    fn own_kind(&self) -> &'static str {
+        match self.role {
+            Role::Requester => "offer",
+            Role::Handler => "answer",
+        }
+    }
+
+    fn their_kind(&self) -> &'static str {
+        match self.role {
+            Role::Requester => "answer",
+            Role::Handler => "offer",
+        }
+    }
+
+    fn allocate(&self) -> Action {
+        Action::Request {
+            step: Step::Allocate,
+            kind: "create",
+            from: self.stub.to_string(),
+            to: allocation_service(&self.runtime),
+            body: json!({ "scheme": "connection", "value": { "number": 1 } }),
+        }
+    }
+
+    fn on_allocated(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
+        let object = body
+            .and_then(|body| body.get("value"))
+            .and_then(|value| value.get("allocated"))
+            .and_then(|list| list.get_idx(0))
+            .and_then(|first| first.as_str())
+            .ok_or(SignallingError::Missing { member: "value.allocated" })?;
+        let object = Url::parse(object).map_err(|error| SignallingError::Wrong {
+            member: "value.allocated",
+            expected: format!("a URL address ({error})"),
+        })?;
+        self.own_object = Some(object.clone());
+        let invitation = Invitation {
+            reporter: self.stub.clone(),
+            runtime: self.runtime.clone(),
+            object: object.clone(),
+            transports: vec![Transport::Quic],
+            handover: true,
+        };
+        let invite = Action::Request {
+            step: Step::Invite,
+            kind: "create",
+            from: format!("{object}/subscription"),
+            to: self.peer_stub.to_string(),
+            body: invitation.write(),
+        };
+        Ok(vec![Action::Listen(object), invite])
+    }
+
+    /// The Reporter–Observer pattern: updates by the Message Node, the present state from the reporter.
+    fn observe(&self, object: &Url) -> [Action; 2] {
+        let changes = format!("{object}/changes");
+        let body = json!({ "subscribe": [changes], "source": self.stub.as_str() });
+        [
+            Action::Request {
+                step: Step::Changes,
+                kind: "subscribe",
+                from: self.stub.to_string(),
+                to: subscription_manager(object),
+                body,
+            },
+            Action::Request {
+                step: Step::Observe,
+                kind: "subscribe",
+                from: self.stub.to_string(),
+                to: format!("{object}/subscription"),
+                body: json!({}),
+            },
+        ]
+    }
+
+    fn on_described(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
+        let description = Description::read(body, self.their_kind())?;
+        if self.theirs.replace(description.clone()).is_some() {
+            return Ok(vec![]);
+        }
+        Ok(match self.role {
+            Role::Requester => vec![Action::Dial(description)],
+            Role::Handler => vec![Action::Expect(description.fingerprint), self.allocate()],
+        })
+    }
+}
+
+fn subscription_manager(of: &Url) -> String {
+    format!("domain://msg-node.{}/sm", of.address().domain())
+}
+
+fn allocation_service(of: &Url) -> String {
+    format!("domain://msg-node.{}/address-allocation", of.address().domain())
+}
