@@ -1,9 +1,13 @@
 //! hyperty-router: skeleton.
 pub mod address;
+pub mod bus;
 pub mod fib;
 pub mod handover;
 pub mod limits;
 pub mod link;
 pub mod message;
+pub mod p2p;
+pub mod registry;
 pub mod slab;
 pub mod status;
+pub mod ua;

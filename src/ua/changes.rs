@@ -1,0 +1,268 @@
+//! Registry changes, both ways: what lives in a remote runtime, and telling others what lives here.
+//!
+//! Carries out "Subscribe for Registry changes" and "Registry changes update", and steps 8 to 18 of "P2P
+//! Connection Registration for Handler". Without `body.operation` an update replaces the list; with `add` or
+//! `remove` it changes it.
+
+use std::{collections::HashSet, time::Instant};
+
+use simd_json::{OwnedValue, json, prelude::*};
+
+use crate::{
+    address::Url,
+    bus::Drop,
+    limits,
+    link::Delivery,
+    message::{Kind, Message},
+    status::Status,
+    ua::{RuntimeUa, Stubs, exchange::Purpose},
+};
+
+impl RuntimeUa {
+    /// The address of our own Registry's changes.
+    pub(super) fn own_changes(&self) -> Option<Url> {
+        self.config.runtime.join("registry/changes").ok()
+    }
+
+    /// Listens on `<remote>/registry/changes`, then asks the remote Registry for them.
+    pub(super) fn subscribe_to_changes(&mut self, remote: &Url, now: Instant) {
+        let Ok(changes) = remote.join("registry/changes") else { return };
+        let listening = self.remotes.get(remote).is_some_and(|of| of.changes_listener.is_some());
+        if !listening {
+            let key = self.listen(changes.clone());
+            if let Some(state) = self.remotes.get_mut(remote) {
+                state.changes_listener = Some(key);
+            }
+        }
+        let (from, to) = (self.registry_url(), format!("{remote}/registry"));
+        let body = json!({ "subscribe": [changes.as_str()] });
+        let (ingress, purpose) = (self.own_ingress(), Purpose::Changes { remote: remote.clone() });
+        self.request("subscribe", (&from, &to), &body, ingress, purpose, now);
+        if self.config.stubs == Stubs::Played
+            && let Some(state) = self.remotes.get_mut(remote)
+        {
+            state.changes_accepted = true;
+        }
+    }
+
+    pub(super) fn on_changes_accepted(&mut self, remote: &Url, response: &Message, now: Instant) {
+        let body = response.body_value();
+        let list = body.as_ref().and_then(|body| body.get("value"));
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.changes_accepted = true;
+            self.replace_learnt(remote, list.map(urls).unwrap_or_default(), now);
+        }
+    }
+
+    /// The remote Registry does not tell; the connection is used for what is known otherwise.
+    pub(super) fn on_changes_refused(&mut self, remote: &Url) {
+        if let Some(state) = self.remotes.get_mut(remote)
+            && !state.changes_accepted
+            && let Some(key) = state.changes_listener.take()
+        {
+            self.bus.remove_listener(&key);
+        }
+    }
+
+    /// An update has come to `<remote>/registry/changes`.
+    pub(super) fn on_changes_update(&mut self, remote: &Url, message: &Message, now: Instant) {
+        let registry = format!("{remote}/registry");
+        let counts = message.kind() == Kind::Update
+            && message.from() == registry
+            && self.remotes.get(remote).is_some_and(|state| state.changes_accepted);
+        let body = message.body_value().filter(|_| counts);
+        let Some(list) = body.as_ref().and_then(|body| body.get("value")) else {
+            self.bus.drop_for(Drop::Control);
+            return;
+        };
+        let operation = body.as_ref().and_then(|body| body.get("operation"));
+        match operation.and_then(|word| word.as_str()) {
+            None => self.replace_learnt(remote, urls(list), now),
+            Some("add") => self.learn(remote, urls(list), now),
+            Some("remove") => {
+                for url in urls(list) {
+                    self.dissociate(remote, &url);
+                }
+            }
+            Some(_) => {
+                self.bus.drop_for(Drop::Control);
+            }
+        }
+    }
+
+    /// A request to our Registry: the subscription to its changes, or its end.
+    pub(super) fn on_registry_request(&mut self, delivery: &Delivery, now: Instant) {
+        let message = &delivery.message;
+        let (word, subscribes) = match message.kind() {
+            Kind::Subscribe => ("subscribe", true),
+            Kind::Unsubscribe => ("unsubscribe", false),
+            _ => {
+                return self.answer(
+                    message,
+                    400,
+                    "the Registry takes subscribe and unsubscribe",
+                    now,
+                );
+            }
+        };
+        let changes = self.own_changes();
+        let asked = message.body_value();
+        let asked = asked.as_ref().and_then(|body| body.get(word)).and_then(|list| list.as_array());
+        let ours = |each: &OwnedValue| {
+            changes.as_ref().is_some_and(|changes| each.as_str() == Some(changes.as_str()))
+        };
+        if !asked.is_some_and(|list| !list.is_empty() && list.iter().all(ours)) {
+            let reason = format!("`body.{word}` must name the Registry's changes and nothing else");
+            return self.answer(message, 400, &reason, now);
+        }
+        let subscriber = Url::parse(&message.from()).ok();
+        let remote = subscriber.as_ref().and_then(|from| self.remote_at(from));
+        let (Some(remote), Some(changes)) = (remote, changes) else {
+            return self.answer(message, 403, "only a runtime can subscribe to a Registry", now);
+        };
+        let members = match subscribes {
+            true => self.grant_changes(&remote, &changes),
+            false => {
+                self.end_changes(&remote, &changes);
+                None
+            }
+        };
+        self.respond(message, 200, members, now);
+        self.flush_changes(now);
+    }
+
+    /// Tells the subscribers that `url` came or went.
+    pub(super) fn publish_change(&mut self, operation: &str, url: &Url, now: Instant) {
+        let Some(changes) = self.own_changes() else { return };
+        if self.remotes.values().any(|remote| remote.subscribed_here) {
+            let body = json!({ "value": [url.as_str()], "operation": operation });
+            let (from, ingress) = (self.registry_url(), self.own_ingress());
+            self.tell("update", (&from, changes.as_str()), &body, ingress, now);
+        }
+    }
+
+    /// What lives here and fits one message goes into the response; the rest follows as `add` updates.
+    fn grant_changes(&mut self, remote: &Url, changes: &Url) -> Option<OwnedValue> {
+        let target = self.remotes.get_mut(remote).map(|state| {
+            state.subscribed_here = true;
+            state.target
+        })?;
+        self.bus.subscribe(changes, target);
+        let mut lists = self.own_lists().into_iter();
+        let first = lists.next().unwrap_or_default();
+        for list in lists {
+            self.pending_changes.push((changes.clone(), list));
+        }
+        Some(json!({ "value": first }))
+    }
+
+    /// Sends what did not fit the response, after it.
+    fn flush_changes(&mut self, now: Instant) {
+        for (changes, list) in std::mem::take(&mut self.pending_changes) {
+            let body = json!({ "value": list, "operation": "add" });
+            let (from, ingress) = (self.registry_url(), self.own_ingress());
+            self.tell("update", (&from, changes.as_str()), &body, ingress, now);
+        }
+    }
+
+    /// All our Hyperties and data objects, in parts that fit one message each.
+    fn own_lists(&self) -> Vec<Vec<String>> {
+        let budget = self.config.limits.bytes_max.saturating_sub(limits::CHANGES_HEADER_BYTES);
+        let mut lists: Vec<Vec<String>> = vec![Vec::new()];
+        let mut bytes = 0;
+        for url in self.registered.keys() {
+            // Two quotes and a comma; a character that needs an escape is at worst six bytes.
+            let cost = 6 * url.as_str().len().min(budget / 6) + 3;
+            if bytes + cost > budget {
+                lists.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += cost;
+            if let Some(list) = lists.last_mut() {
+                list.push(url.to_string());
+            }
+        }
+        lists
+    }
+
+    fn end_changes(&mut self, remote: &Url, changes: &Url) {
+        if let Some(state) = self.remotes.get_mut(remote)
+            && std::mem::take(&mut state.subscribed_here)
+        {
+            self.bus.unsubscribe(changes, state.target);
+        }
+    }
+
+    fn replace_learnt(&mut self, remote: &Url, list: Vec<Url>, now: Instant) {
+        let keep: HashSet<&Url> = list.iter().collect();
+        let Some(state) = self.remotes.get(remote) else { return };
+        let gone: Vec<Url> =
+            state.learnt.keys().filter(|url| !keep.contains(url)).cloned().collect();
+        for url in gone {
+            if let Some(state) = self.remotes.get_mut(remote)
+                && let Some(target) = state.learnt.remove(&url)
+            {
+                self.bus.dissociate(target, [&url]);
+            }
+        }
+        self.learn(remote, list, now);
+    }
+
+    /// Says that `list` lives in `remote`, as long as the present connection stands.
+    fn learn(&mut self, remote: &Url, list: Vec<Url>, now: Instant) {
+        let Some(state) = self.remotes.get(remote) else { return };
+        let Some(target) = state.learning.filter(|_| state.peer.slot().status() == Status::Live)
+        else {
+            return;
+        };
+        let peer = state.peer.clone();
+        let room = limits::ASSOCIATIONS_MAX.saturating_sub(state.learnt.len());
+        let acceptable: Vec<Url> =
+            list.into_iter().filter(|url| self.may_live_in(remote, url)).take(room).collect();
+        for url in &acceptable {
+            if let Some(stub) = self.stub_towards(url) {
+                let _ = peer.bind(&stub, now);
+            }
+        }
+        self.bus.associate(target, &acceptable);
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.learnt.extend(acceptable.into_iter().map(|url| (url, target)));
+        }
+    }
+
+    /// A remote runtime can't claim our addresses, nor those of a third runtime.
+    fn may_live_in(&self, remote: &Url, url: &Url) -> bool {
+        let address = url.address();
+        let is_runtime = matches!(address.scheme(), "hyperty-runtime" | "runtime");
+        !address.is_bare()
+            && !self.bus.own().is_ours(&address)
+            && !self.registered.contains_key(url)
+            && (!is_runtime || remote.address().covers(&address))
+            && !self.is_associated_elsewhere(remote, url)
+    }
+
+    fn is_associated_elsewhere(&self, remote: &Url, url: &Url) -> bool {
+        self.remotes.iter().any(|(of, state)| {
+            of != remote
+                && state.peer.slot().is_live()
+                && (state.learnt.contains_key(url) || state.looked_up.contains(url))
+        })
+    }
+
+    /// The remote runtime that `from` belongs to: one that is known, or the one whose Registry it is.
+    fn remote_at(&mut self, from: &Url) -> Option<Url> {
+        let known = self.remotes.keys().find(|remote| remote.address().covers(&from.address()));
+        if let Some(known) = known {
+            return Some(known.clone());
+        }
+        let runtime = Url::parse(from.as_str().strip_suffix("/registry")?).ok()?;
+        let is_runtime = matches!(runtime.address().scheme(), "hyperty-runtime" | "runtime");
+        self.remote(&runtime).filter(|_| is_runtime).map(|_| runtime)
+    }
+}
+
+/// The URL addresses in a list; what is none is passed over.
+fn urls(list: &OwnedValue) -> Vec<Url> {
+    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(|url| Url::parse(url.as_str()?).ok()).collect()
+}

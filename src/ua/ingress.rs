@@ -1,0 +1,227 @@
+//! What comes in by links: decoded messages and control, on the data plane.
+//!
+//! A transport's reader owns one of these for each link and calls it from its own thread. Neither waits for the
+//! control plane.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+
+use crate::{
+    address::Address,
+    bus::{Drop, FromCheck, MessageBus, Note},
+    handover::{Announced, ControlError, Peer},
+    link::{Delivery, DirectSink, Ingress, LinkId, Outbox, Path},
+    message::{Message, ParseError},
+    ua::remote::taken,
+};
+
+/// Asks the peer for [`PROBED`].
+pub(super) const PROBE: &str = r#"{"control":"probe"}"#;
+/// The answer to [`PROBE`].
+const PROBED: &str = r#"{"control":"probed"}"#;
+
+/// Why a direct connection has to be closed: the peer broke the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LinkFault {
+    /// A frame is no message.
+    NotAMessage(ParseError),
+    /// A number came before the stream was announced.
+    NoStream {
+        /// The number.
+        number: u64,
+    },
+    /// A control frame makes no sense.
+    Control(ControlError),
+    /// A control frame is no UTF-8.
+    ControlNotText,
+    /// `from` is ours, or another runtime's.
+    ForgedFrom(String),
+}
+
+impl fmt::Display for LinkFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LinkFault::NotAMessage(error) => write!(f, "a frame is no message: {error}"),
+            LinkFault::NoStream { number } => {
+                write!(f, "number {number} came before its stream was announced")
+            }
+            LinkFault::Control(error) => write!(f, "a control frame makes no sense: {error}"),
+            LinkFault::ControlNotText => f.write_str("a control frame is no UTF-8"),
+            LinkFault::ForgedFrom(from) => write!(f, "the peer has no right to send from {from}"),
+        }
+    }
+}
+
+impl std::error::Error for LinkFault {}
+
+/// The receiving end of one direct connection.
+pub struct P2pIngress {
+    bus: Arc<MessageBus>,
+    inbox: Arc<Outbox<Note>>,
+    peer: Arc<Peer>,
+    direct: Arc<dyn DirectSink>,
+    connection: u64,
+    announced: Announced,
+    /// The `from` that was judged last, with the judgement good for the next message too.
+    last_from: String,
+}
+
+impl P2pIngress {
+    pub(super) fn new(
+        bus: Arc<MessageBus>,
+        inbox: Arc<Outbox<Note>>,
+        peer: Arc<Peer>,
+        direct: Arc<dyn DirectSink>,
+        connection: u64,
+    ) -> Self {
+        let announced = Announced::default();
+        P2pIngress { bus, inbox, peer, direct, connection, announced, last_from: String::new() }
+    }
+
+    /// A message frame has come; number 0 is a plain message.
+    ///
+    /// # Errors
+    /// [`LinkFault`]: close the connection.
+    pub fn on_message(&mut self, number: u64, bytes: Bytes, now: Instant) -> Result<(), LinkFault> {
+        let message = Message::parse_with(bytes, self.bus.limits()).map_err(|error| {
+            self.bus.drop_for(Drop::NotAMessage);
+            LinkFault::NotAMessage(error)
+        })?;
+        self.check_from(&message)?;
+        let hop = match number {
+            0 => None,
+            number => Some(self.announced.hop(number).ok_or(LinkFault::NoStream { number })?),
+        };
+        let ingress = Ingress { path: Path::P2p, link: self.peer.link() };
+        let delivery = Delivery { message, ingress, hop };
+        receive(&self.bus, &self.peer, delivery, now);
+        Ok(())
+    }
+
+    /// A control frame has come.
+    ///
+    /// # Errors
+    /// [`LinkFault`]: close the connection.
+    pub fn on_control(&mut self, control: &[u8], now: Instant) -> Result<(), LinkFault> {
+        let control = std::str::from_utf8(control).map_err(|_| LinkFault::ControlNotText)?;
+        match control {
+            PROBE => {
+                // A peer that asks faster than we can answer gets fewer answers.
+                let _ = self.direct.push_control(PROBED.into());
+                return Ok(());
+            }
+            PROBED => {
+                self.note(Note::Probed { connection: self.connection });
+                return Ok(());
+            }
+            _ => {}
+        }
+        if self.announced.read(control).map_err(LinkFault::Control)? {
+            return Ok(());
+        }
+        let event = self.peer.handle_control(control, Path::P2p, now);
+        if let Some(event) = event.map_err(LinkFault::Control)? {
+            self.note(Note::Peer { link: self.peer.link(), event });
+        }
+        Ok(())
+    }
+
+    /// Room has come back in the connection's queue.
+    pub fn on_room(&self, now: Instant) {
+        self.peer.on_room(now);
+    }
+
+    fn check_from(&mut self, message: &Message) -> Result<(), LinkFault> {
+        let from = message.from();
+        if *from == *self.last_from {
+            return Ok(());
+        }
+        match self.bus.check_from(&from, &self.peer) {
+            FromCheck::Forged => {
+                self.bus.drop_for(Drop::ForgedFrom);
+                return Err(LinkFault::ForgedFrom(from.into_owned()));
+            }
+            FromCheck::Unknown => self.bus.note_unknown_sender(&from),
+            FromCheck::Peers => {}
+        }
+        self.last_from.clear();
+        self.last_from.push_str(&from);
+        Ok(())
+    }
+
+    fn note(&self, note: Note) {
+        if self.inbox.push(note).is_err() {
+            self.bus.drop_for(Drop::InboxFull);
+        }
+    }
+}
+
+/// The receiving end of the session with one Message Node.
+#[derive(Clone)]
+pub struct NodeIngress {
+    bus: Arc<MessageBus>,
+    peers: Arc<RwLock<Vec<Arc<Peer>>>>,
+    link: LinkId,
+}
+
+impl NodeIngress {
+    pub(super) fn new(
+        bus: Arc<MessageBus>,
+        peers: Arc<RwLock<Vec<Arc<Peer>>>>,
+        link: LinkId,
+    ) -> Self {
+        NodeIngress { bus, peers, link }
+    }
+
+    /// A text frame has come.
+    ///
+    /// # Errors
+    /// [`ParseError`] if it is no message; it has been counted.
+    pub fn on_text(&self, text: Bytes, now: Instant) -> Result<(), ParseError> {
+        let message = Message::parse_with(text, self.bus.limits()).inspect_err(|_| {
+            self.bus.drop_for(Drop::NotAMessage);
+        })?;
+        let ingress = Ingress { path: Path::MessageNode, link: self.link };
+        match message.split_hop() {
+            Err(message) => {
+                let delivery = Delivery { message, ingress, hop: None };
+                self.bus.deliver_or_drop(delivery, now);
+            }
+            Ok((hop, message)) => match self.sender(hop.stream, &message) {
+                Some(peer) => {
+                    let delivery = Delivery { message, ingress, hop: Some(hop) };
+                    receive(&self.bus, &peer, delivery, now);
+                }
+                None => {
+                    self.bus.drop_for(Drop::UnknownStream);
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// Whose stream it is: of the peer that we gave it to, else (it will say `unknown`) of the runtime that `from`
+    /// lives in.
+    fn sender(&self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
+        let peers = self.peers.read();
+        if let Some(peer) = peers.iter().find(|peer| peer.receives(stream)) {
+            return Some(peer.clone());
+        }
+        drop(peers);
+        Address::parse(&message.from()).ok().and_then(|from| self.bus.peer_of(&from))
+    }
+}
+
+/// Into the hand-over, which gives to the local listeners what is due.
+fn receive(bus: &MessageBus, peer: &Peer, delivery: Delivery, now: Instant) {
+    let is_plain = delivery.hop.is_none();
+    let kept = is_plain.then(|| delivery.clone());
+    let outcome =
+        peer.receive(delivery, &mut |delivery| bus.deliver(delivery, now).map(taken), now);
+    if let (Err(refusal), Some(kept)) = (outcome, kept) {
+        bus.refused_plain(&kept, refusal, now);
+    }
+}

@@ -1,0 +1,237 @@
+//! What is known of one remote runtime: its peer, its addresses, the connection to it.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    address::Url,
+    bus::Incoming,
+    handover::{Config, Event, Outcome, Peer},
+    limits,
+    registry::{ListenerKey, Place},
+    slab::Target,
+    status::Status,
+    ua::{Output, RuntimeUa, Stubs},
+};
+
+/// One remote runtime.
+#[derive(Debug)]
+pub(super) struct Remote {
+    pub(super) peer: Arc<Peer>,
+    /// For addresses that count whichever connection there is: the runtime itself, what was looked up.
+    pub(super) target: Target,
+    /// Addresses that a look-up gave.
+    pub(super) looked_up: HashSet<Url>,
+    /// Addresses learnt from the remote Registry over the present connection, or over one that has gone
+    /// (then they are retired, and stay for numbering).
+    pub(super) learnt: HashMap<Url, Target>,
+    /// Where addresses learnt over the present connection point.
+    pub(super) learning: Option<Target>,
+    /// Counts the connections that turned live; the generation in the peer's slot.
+    pub(super) epoch: u64,
+    /// The stub whose connection carries messages, with the URL that `resolve` gives.
+    pub(super) direct: Option<(Url, Url)>,
+    /// The p2p-connectionUrl's listener, of a Handler's connection.
+    pub(super) path_listener: Option<ListenerKey>,
+    /// Our listener on `<remote>/registry/changes`, while we are subscribed or asking.
+    pub(super) changes_listener: Option<ListenerKey>,
+    /// The remote Registry has accepted our subscription.
+    pub(super) changes_accepted: bool,
+    /// The remote runtime has subscribed to our Registry's changes.
+    pub(super) subscribed_here: bool,
+    /// Its Handler stub, once known.
+    pub(super) handler: Option<Url>,
+    /// Our Requester stub for it.
+    pub(super) requester: Option<Url>,
+    /// When the Requester tries again, and how often it has in a row.
+    pub(super) retry_at: Option<Instant>,
+    pub(super) retries: u32,
+    /// Generations counted by the Handler stub and by the Requester stub.
+    pub(super) handler_generation: u64,
+    pub(super) requester_generation: u64,
+}
+
+impl RuntimeUa {
+    /// The remote runtime `url`, known from now on. `None` at the bound, or if it is ourselves.
+    pub(super) fn remote(&mut self, url: &Url) -> Option<&mut Remote> {
+        if self.bus.own().is_ours(&url.address()) {
+            return None;
+        }
+        if !self.remotes.contains_key(url) {
+            if self.remotes.len() >= limits::REMOTES_MAX {
+                self.log(format!("{url} is not taken up: {} runtimes are", limits::REMOTES_MAX));
+                return None;
+            }
+            let remote = self.new_remote(url);
+            self.remotes.insert(url.clone(), remote);
+        }
+        self.remotes.get_mut(url)
+    }
+
+    /// Says that `address`, which was looked up, lives in the runtime `remote`.
+    pub(super) fn associate(&mut self, remote: &Url, address: &Url, now: Instant) {
+        let stub = self.stub_towards(address);
+        let bus = self.bus.clone();
+        if bus.own().is_ours(&address.address()) || self.registered.contains_key(address) {
+            return;
+        }
+        let Some(state) = self.remote(remote) else { return };
+        if state.looked_up.len() + state.learnt.len() >= limits::ASSOCIATIONS_MAX {
+            return;
+        }
+        state.looked_up.insert(address.clone());
+        bus.associate(state.target, [address]);
+        if let Some(stub) = stub {
+            let _ = state.peer.bind(&stub, now);
+        }
+    }
+
+    /// Takes an association away: the remote runtime says it is stale.
+    pub(super) fn dissociate(&mut self, remote: &Url, address: &Url) {
+        let Some(state) = self.remotes.get_mut(remote) else { return };
+        if state.looked_up.remove(address) {
+            self.bus.dissociate(state.target, [address]);
+        }
+        if let Some(target) = state.learnt.remove(address) {
+            self.bus.dissociate(target, [address]);
+        }
+    }
+
+    /// `resolve` turns to the direct connection: the path's listeners stand. `path`: the p2p-connectionUrl of a
+    /// Handler's connection, the stub's URL of a Requester's.
+    pub(super) fn turn_to_direct(&mut self, remote: &Url, path: &Url, now: Instant) {
+        let Some(state) = self.remotes.get_mut(remote) else { return };
+        let Some((stub, _)) = state.direct.clone().filter(|(_, of)| of == path) else { return };
+        let peer = state.peer.clone();
+        state.epoch += 1;
+        state.retries = 0;
+        state.retry_at = None;
+        state.learning =
+            Some(self.bus.add_place(Place::Learnt { peer: peer.clone(), generation: state.epoch }));
+        peer.slot().store(state.epoch, Status::Live);
+        if let Some(direct) = self.direct_path(&stub, remote, path) {
+            peer.open_direct(direct, path.clone(), now);
+        }
+        if let Some(node) = self.stub_towards(remote) {
+            let _ = peer.set_stub(&node);
+        }
+        if self.config.stubs == Stubs::Ours && self.is_capable(&stub, remote) {
+            peer.offer(now);
+        }
+        self.subscribe_to_changes(remote, now);
+    }
+
+    /// The direct connection is gone: the addresses go by Message Node again, what was learnt by it is retired.
+    pub(super) fn turn_to_node(&mut self, remote: &Url, status: Status, now: Instant) {
+        let Some(state) = self.remotes.get_mut(remote) else { return };
+        state.direct = None;
+        state.peer.slot().store(state.epoch, status);
+        let keys = [state.path_listener.take(), state.changes_listener.take()];
+        state.changes_accepted = false;
+        let unsubscribe = std::mem::take(&mut state.subscribed_here);
+        let (peer, target) = (state.peer.clone(), state.target);
+        for key in keys.into_iter().flatten() {
+            self.bus.remove_listener(&key);
+        }
+        if unsubscribe && let Some(changes) = self.own_changes() {
+            self.bus.unsubscribe(&changes, target);
+        }
+        peer.close_direct(now);
+    }
+
+    /// Time has come for something at a peer.
+    pub(super) fn peers_timeout(&mut self, now: Instant) {
+        let due: Vec<Arc<Peer>> = self
+            .remotes
+            .values()
+            .filter(|remote| remote.peer.poll_timeout().is_some_and(|at| at <= now))
+            .map(|remote| remote.peer.clone())
+            .collect();
+        for peer in due {
+            let bus = self.bus.clone();
+            peer.handle_timeout(now, &mut |delivery| bus.deliver(delivery, now).map(taken));
+            self.collect_outcomes(&peer);
+        }
+    }
+
+    /// Reports how messages ended that were not delivered.
+    pub(super) fn collect_outcomes(&mut self, peer: &Peer) {
+        let mut outcomes = Vec::new();
+        peer.drain_outcomes(&mut outcomes);
+        for outcome in outcomes {
+            let (delivery, code) = match outcome {
+                Outcome::Returned { code, delivery } => (delivery, code),
+                Outcome::InDoubt { delivery } => (delivery, 504),
+            };
+            self.outputs.push_back(Output::Undelivered { message: delivery.message, code });
+        }
+    }
+
+    /// What a control word of the peer asks of the Registry.
+    pub(super) fn on_peer_event(&mut self, remote: &Url, event: Event) {
+        match event {
+            Event::NotHere { resource } => self.dissociate(remote, &resource),
+            Event::Reborn => self.log(format!("{remote} has come back as a new incarnation")),
+        }
+        if let Some(peer) = self.remotes.get(remote).map(|remote| remote.peer.clone()) {
+            self.collect_outcomes(&peer);
+        }
+    }
+
+    /// The remote runtime behind a link.
+    pub(super) fn remote_of_link(&self, link: crate::link::LinkId) -> Option<Url> {
+        let of = self.remotes.values().find(|remote| remote.peer.link() == link)?;
+        Some(of.peer.remote().clone())
+    }
+
+    fn new_remote(&mut self, url: &Url) -> Remote {
+        let random = self.config.random.clone();
+        let config = Config { dwell: self.config.dwell, ..Config::default() };
+        let link = self.new_link();
+        let draw = Arc::new(move || random());
+        let peer = Arc::new(Peer::new(url.clone(), link, self.incarnation, draw, config));
+        if let Some(alarm) = self.alarm.clone() {
+            peer.set_alarm(Box::new(move || alarm()));
+        }
+        let target = self.bus.add_place(Place::Peer(peer.clone()));
+        self.bus.associate(target, [url]);
+        self.peers.write().push(peer.clone());
+        Remote {
+            peer,
+            target,
+            looked_up: HashSet::new(),
+            learnt: HashMap::new(),
+            learning: None,
+            epoch: 0,
+            direct: None,
+            path_listener: None,
+            changes_listener: None,
+            changes_accepted: false,
+            subscribed_here: false,
+            handler: None,
+            requester: None,
+            retry_at: None,
+            retries: 0,
+            handler_generation: 0,
+            requester_generation: 0,
+        }
+    }
+}
+
+impl Remote {
+    /// When the Requester tries again: exponential, with a ceiling, and up to a quarter of jitter.
+    pub(super) fn schedule_retry(&mut self, random: u128, now: Instant) {
+        let doubled = limits::RETRY_FIRST * 2u32.saturating_pow(self.retries.min(16));
+        let base = doubled.min(limits::RETRY_CEILING);
+        let jitter = base.as_millis() as u64 / 4;
+        let jitter = Duration::from_millis((random as u64).checked_rem(jitter + 1).unwrap_or(0));
+        self.retries += 1;
+        self.retry_at = Some(now + base - jitter);
+    }
+}
+
+/// For the hand-over, a message that ended here with a reason counted is taken.
+pub(super) fn taken(_: Incoming) {}

@@ -1,0 +1,599 @@
+//! The P2P Handler stub and the P2P Requester stubs, deployed in sandboxes of their own.
+//!
+//! One Handler stub for a runtime, with many connections; one Requester stub for each remote runtime. Here
+//! their set-ups are driven, their connections come up and go, and a Requester tries again.
+
+use std::{sync::Arc, time::Instant};
+
+use simd_json::prelude::{ValueAsArray, ValueAsScalar};
+
+use crate::{
+    address::{Address, Url},
+    bus::P2pPolicy,
+    limits,
+    link::{Delivery, DirectSink, Ingress, Path, Sink},
+    message::Message,
+    p2p::{
+        Action, Invitation, Setup, SignallingError, Step, StubSandbox, Transport,
+        sandbox::DirectPath,
+    },
+    registry::{Listener, ListenerKey, connections::Role},
+    status::Status,
+    ua::{Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE},
+};
+
+/// A stub in its sandbox.
+#[derive(Debug)]
+pub(super) struct DeployedStub {
+    pub(super) sandbox: StubSandbox,
+    /// The URL's listener on the MessageBus, and the status listener.
+    _listeners: [ListenerKey; 2],
+}
+
+/// One set-up and the connection that came of it: one generation.
+pub(super) struct Attempt {
+    pub(super) stub: Url,
+    role: Role,
+    remote: Url,
+    generation: u64,
+    setup: Setup,
+    /// The connection, once it is up.
+    direct: Option<Arc<dyn DirectSink>>,
+    /// The connection's listener on the stub's MiniBus.
+    mini_listener: Option<ListenerKey>,
+    /// Our Connection object's listener, and that on the other's changes.
+    listeners: Vec<ListenerKey>,
+    /// The set-up must be done by then.
+    pub(super) deadline: Option<Instant>,
+    status: Status,
+}
+
+impl DeployedStub {
+    /// How messages of this stub come in.
+    pub(super) fn ingress(&self) -> Ingress {
+        Ingress { path: Path::Local, link: self.sandbox.link }
+    }
+
+    /// True for the stub's URL and what is below it.
+    pub(super) fn covers(&self, to: &str) -> bool {
+        Address::parse(to).is_ok_and(|to| self.sandbox.url.address().covers(&to))
+    }
+}
+
+impl RuntimeUa {
+    /// Deploys a stub at `url`: a sandbox, the MessageBus listener into it, and the Registry's listener on its
+    /// status. Does nothing if it is there already.
+    pub(super) fn deploy(&mut self, url: Url) {
+        if self.stubs.contains_key(&url) {
+            return;
+        }
+        let link = self.new_link();
+        let sandbox = StubSandbox::new(url.clone(), link, self.control_sink());
+        let entrance = Listener { url: url.clone(), link: Some(link), sink: sandbox.entrance() };
+        let Ok(status) = url.join("status") else { return };
+        let listeners = [self.bus.add_path_listener(entrance), self.listen(status)];
+        self.stubs.insert(url, DeployedStub { sandbox, _listeners: listeners });
+    }
+
+    /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is deployed
+    /// if the stubs are played by somebody else.
+    pub fn ingress_of(&mut self, from: &Address<'_>) -> Ingress {
+        if self.config.stubs == Stubs::Played
+            && let Some(stub) = stub_prefix(&self.config.runtime, from)
+        {
+            self.deploy(stub);
+        }
+        match self.stubs.values().find(|stub| stub.covers(from.as_str())) {
+            Some(stub) => stub.ingress(),
+            None => Ingress::LOCAL,
+        }
+    }
+
+    /// Wants a connection to `remote`: deploys the Requester, if there is no connection and none on its way.
+    pub(super) fn request_connection(&mut self, remote: &Url, now: Instant) {
+        if self.config.policy == P2pPolicy::Off
+            || self.has_connection(remote)
+            || (self.config.stubs == Stubs::Ours && self.local.is_none())
+        {
+            return;
+        }
+        let stub = match self.remotes.get(remote) {
+            Some(state) if state.handler.is_none() || state.retry_at.is_some() => return,
+            Some(state) => state.requester.clone(),
+            None => return,
+        };
+        let stub = match stub {
+            // Its path stands; what remains is the set-up.
+            Some(stub) => return self.begin_request(&stub, remote, now),
+            None => {
+                let url = self.own_url(&format!("p2prequester/{}", self.next_requester));
+                self.next_requester += 1;
+                url
+            }
+        };
+        self.deploy(stub.clone());
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.requester = Some(stub.clone());
+        }
+        self.add_requester_path(&stub, remote, now);
+    }
+
+    /// The Requester's path stands: it starts its set-up.
+    pub(super) fn begin_request(&mut self, stub: &Url, remote: &Url, now: Instant) {
+        if self.config.stubs == Stubs::Played || self.has_connection(remote) {
+            return;
+        }
+        let Some(local) = self.local.clone() else { return };
+        let Some(handler) = self.remotes.get(remote).and_then(|state| state.handler.clone()) else {
+            return;
+        };
+        let generation = self.next_generation(stub, remote);
+        let (setup, actions) =
+            Setup::request(stub.clone(), self.config.runtime.clone(), handler, local);
+        let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
+        if generation == 1 {
+            self.set_status(id, Status::Created, None, now);
+        }
+        self.perform(id, actions, now);
+    }
+
+    /// Somebody invites one of our stubs to observe a Connection object.
+    pub(super) fn on_invitation(
+        &mut self,
+        stub: &Url,
+        role: Role,
+        message: &Message,
+        now: Instant,
+    ) {
+        if self.config.stubs == Stubs::Played {
+            return self.respond(message, 200, None, now);
+        }
+        let body = message.body_value();
+        let invitation = match Invitation::read(&message.from(), body.as_ref()) {
+            Ok(invitation) => invitation,
+            Err(error) => return self.answer(message, 400, &error.to_string(), now),
+        };
+        match role {
+            Role::Handler => self.on_invited(stub, &invitation, message, now),
+            Role::Requester => self.on_mirrored(stub, &invitation, message, now),
+        }
+    }
+
+    /// The other side observes our Connection object.
+    pub(super) fn on_observed(&mut self, attempt: u64, message: &Message, now: Instant) {
+        let Some(state) = self.attempts.get(&attempt) else { return };
+        if message.from() != state.setup.peer_stub().as_str() {
+            return self.answer(message, 403, "only the invited stub can observe this", now);
+        }
+        let actions = state.setup.on_observed(message.clone());
+        self.perform(attempt, actions, now);
+    }
+
+    /// An update of the other side's Connection object.
+    pub(super) fn on_object_change(&mut self, attempt: u64, message: &Message, now: Instant) {
+        let Some(state) = self.attempts.get_mut(&attempt) else { return };
+        match state.setup.on_change(message.body_value().as_ref()) {
+            Ok(None) => {}
+            Ok(Some(description)) if state.direct.is_none() => {
+                self.outputs.push_back(Output::Dial { connection: attempt, description });
+            }
+            Ok(Some(_)) => {}
+            Err(error) => self.end_attempt(attempt, &error.to_string(), now),
+        }
+    }
+
+    /// The response to a request of a set-up.
+    pub(super) fn on_setup_answer(
+        &mut self,
+        attempt: u64,
+        step: Step,
+        response: &Message,
+        now: Instant,
+    ) {
+        let Some(state) = self.attempts.get_mut(&attempt) else { return };
+        match state.setup.on_response(step, response.body_value().as_ref()) {
+            Ok(actions) => self.perform(attempt, actions, now),
+            Err(error) => self.end_attempt(attempt, &error.to_string(), now),
+        }
+    }
+
+    /// "Add Handler listener to minibus": the stub adds the connection, or nothing, to its MiniBus.
+    pub(super) fn add_to_mini_bus(&mut self, stub: &Url, delivery: &Delivery, now: Instant) {
+        let message = &delivery.message;
+        let from_registry = message.from() == self.registry_url();
+        let path = message.body_member(&["subscribe"]).and_then(only_url);
+        let path = path.filter(|path| stub.address().covers(&path.address()) && from_registry);
+        let (Some(path), Some(deployed)) = (path, self.stubs.get(stub)) else {
+            let reason = "`body.subscribe` must be the p2p-connectionUrl, asked by the Registry";
+            return self.answer(message, 400, reason, now);
+        };
+        let bus = deployed.sandbox.bus.clone();
+        if self.config.stubs == Stubs::Played {
+            bus.add_listener(path, None, Arc::new(|_: Delivery| Ok(())));
+            return self.respond(message, 200, None, now);
+        }
+        let id = path.as_str().rsplit('/').next().and_then(|id| id.parse::<u64>().ok());
+        let connection = id.and_then(|id| self.attempts.get_mut(&id));
+        match connection.and_then(|attempt| Some((attempt.direct.clone()?, attempt))) {
+            Some((direct, attempt)) => {
+                let sink: Arc<dyn Sink> = Arc::new(move |delivery| direct.push(delivery));
+                attempt.mini_listener = Some(bus.add_listener(path, None, sink));
+                self.respond(message, 200, None, now);
+            }
+            None => self.answer(message, 404, "that connection is gone", now),
+        }
+    }
+
+    /// A connection is up: the transport has proved the peer's key. It is `live` once a probe was answered.
+    /// Give its queue's sink; what comes in goes to [`super::P2pIngress`].
+    pub fn link_up(
+        &mut self,
+        connection: u64,
+        direct: Arc<dyn DirectSink>,
+        _now: Instant,
+    ) -> Option<super::P2pIngress> {
+        let attempt = self.attempts.get_mut(&connection)?;
+        if attempt.direct.is_some() {
+            return None;
+        }
+        attempt.direct = Some(direct.clone());
+        let peer = self.remotes.get(&attempt.remote)?.peer.clone();
+        // A queue that has just been made takes its first item.
+        let _ = direct.push_control(PROBE.into());
+        let (bus, inbox) = (self.bus.clone(), self.inbox.clone());
+        Some(super::P2pIngress::new(bus, inbox, peer, direct, connection))
+    }
+
+    /// A connection is gone, or could not be made.
+    pub fn link_down(&mut self, connection: u64, reason: &str, now: Instant) {
+        self.end_attempt(connection, reason, now);
+        self.handle_notes(now);
+    }
+
+    /// The peer has answered our probe.
+    pub(super) fn on_probed(&mut self, connection: u64, now: Instant) {
+        let Some(attempt) = self.attempts.get_mut(&connection) else { return };
+        if attempt.status == Status::Live || attempt.direct.is_none() {
+            return;
+        }
+        attempt.deadline = None;
+        let capable = attempt.setup.is_capable();
+        let (stub, theirs) = (attempt.stub.clone(), attempt.setup.peer_stub().clone());
+        let remote = attempt.remote.clone();
+        if attempt.role == Role::Requester
+            && let Some(direct) = attempt.direct.clone()
+            && let Some(deployed) = self.stubs.get(&stub)
+        {
+            let sink: Arc<dyn Sink> = Arc::new(move |delivery| direct.push(delivery));
+            deployed.sandbox.bus.set_default_listener(Some(sink));
+        }
+        if let Some(state) = self.remotes.get(&remote) {
+            state.peer.set_endpoints(stub, theirs);
+            state.peer.set_capable(capable);
+        }
+        self.set_status(connection, Status::Live, None, now);
+    }
+
+    /// Ends a set-up (failed) or a connection (disconnected).
+    pub(super) fn end_attempt(&mut self, attempt: u64, reason: &str, now: Instant) {
+        let Some(state) = self.attempts.get(&attempt) else { return };
+        let end = match state.status {
+            Status::Live => Status::Disconnected,
+            _ => Status::Failed,
+        };
+        self.set_status(attempt, end, Some(reason), now);
+        let Some(state) = self.attempts.remove(&attempt) else { return };
+        for key in state.listeners {
+            self.bus.remove_listener(&key);
+        }
+        if let Some(deployed) = self.stubs.get(&state.stub) {
+            match state.role {
+                Role::Requester => deployed.sandbox.bus.set_default_listener(None),
+                Role::Handler => {
+                    if let Some(key) = state.mini_listener {
+                        deployed.sandbox.bus.remove_listener(&key);
+                    }
+                }
+            }
+        }
+        let ingress = self.stubs.get(&state.stub).map_or(Ingress::LOCAL, DeployedStub::ingress);
+        if self.is_open() {
+            for (kind, to, body) in state.setup.tidy_up() {
+                let from = state.stub.as_str();
+                self.request(kind, (from, &to), &body, ingress, Purpose::Tidy, now);
+            }
+        }
+        let reason = reason.to_owned();
+        self.outputs.push_back(Output::Close { connection: attempt, reason });
+    }
+
+    /// The Requester could not even begin.
+    pub(super) fn fail_requester(&mut self, stub: &Url, remote: &Url, reason: &str, now: Instant) {
+        self.log(format!("{stub}: {reason}"));
+        self.schedule_retry(remote, now);
+    }
+
+    pub(super) fn schedule_retry(&mut self, remote: &Url, now: Instant) {
+        let random = (self.config.random)();
+        if self.config.stubs == Stubs::Ours
+            && let Some(state) = self.remotes.get_mut(remote)
+        {
+            state.schedule_retry(random, now);
+        }
+    }
+
+    pub(super) fn retries_timeout(&mut self, now: Instant) {
+        let due: Vec<Url> = self
+            .remotes
+            .iter()
+            .filter(|(_, state)| state.retry_at.is_some_and(|at| at <= now))
+            .map(|(remote, _)| remote.clone())
+            .collect();
+        for remote in due {
+            if let Some(state) = self.remotes.get_mut(&remote) {
+                state.retry_at = None;
+            }
+            match self.is_open() {
+                true => self.request_connection(&remote, now),
+                false => self.schedule_retry(&remote, now),
+            }
+        }
+    }
+
+    pub(super) fn attempts_timeout(&mut self, now: Instant) {
+        let due: Vec<u64> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.deadline.is_some_and(|at| at <= now))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in due {
+            self.end_attempt(id, "the connection was not up in time", now);
+        }
+    }
+
+    /// The set-up or connection of `stub` to `remote` that has not ended.
+    pub(super) fn attempt_of(&self, stub: &Url, remote: &Url) -> Option<u64> {
+        let of = |attempt: &Attempt| attempt.stub == *stub && attempt.remote == *remote;
+        self.attempts.iter().find(|(_, attempt)| of(attempt)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn attempt_reporting(&self, object: &str) -> Option<u64> {
+        let is = |attempt: &Attempt| {
+            attempt.setup.own_object().is_some_and(|own| own.as_str() == object)
+        };
+        self.attempts.iter().find(|(_, attempt)| is(attempt)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn attempt_observing(&self, object: &str) -> Option<u64> {
+        let is = |attempt: &Attempt| {
+            attempt.setup.their_object().is_some_and(|their| their.as_str() == object)
+        };
+        self.attempts.iter().find(|(_, attempt)| is(attempt)).map(|(id, _)| *id)
+    }
+
+    /// The last segment of the p2p-connectionUrl.
+    pub(super) fn connection_id(&mut self, stub: &Url, remote: &Url) -> String {
+        match self.attempt_of(stub, remote) {
+            Some(attempt) => attempt.to_string(),
+            None => {
+                self.next_attempt += 1;
+                (self.next_attempt - 1).to_string()
+            }
+        }
+    }
+
+    /// True if the other side of the connection moves messages between paths.
+    pub(super) fn is_capable(&self, stub: &Url, remote: &Url) -> bool {
+        let attempt = self.attempt_of(stub, remote).and_then(|id| self.attempts.get(&id));
+        attempt.is_some_and(|attempt| attempt.setup.is_capable())
+    }
+
+    /// The way through the sandbox of `stub` to the connection with `remote`, entered at `path`.
+    pub(super) fn direct_path(
+        &self,
+        stub: &Url,
+        remote: &Url,
+        path: &Url,
+    ) -> Option<Arc<dyn DirectSink>> {
+        let sandbox = &self.stubs.get(stub)?.sandbox;
+        let entrance = match stub == path {
+            true => sandbox.default_path(),
+            false => sandbox.path(path.clone()),
+        };
+        let connection: Arc<dyn DirectSink> = match self.config.stubs {
+            Stubs::Played => Arc::new(PlayedLink),
+            Stubs::Ours => self.attempts.get(&self.attempt_of(stub, remote)?)?.direct.clone()?,
+        };
+        if stub == path && self.config.stubs == Stubs::Played {
+            sandbox.bus.set_default_listener(Some(Arc::new(|_: Delivery| Ok(()))));
+        }
+        Some(Arc::new(DirectPath::new(entrance, connection)))
+    }
+
+    fn on_invited(&mut self, stub: &Url, invitation: &Invitation, message: &Message, now: Instant) {
+        let remote = invitation.runtime.clone();
+        let Some(local) = self.local.clone() else {
+            return self.answer(message, 503, "no P2P transport is up", now);
+        };
+        if !invitation.transports.contains(&Transport::Quic) {
+            let error = SignallingError::NoCommonTransport.to_string();
+            return self.answer(message, 400, &error, now);
+        }
+        if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote).is_none() {
+            return self.answer(message, 503, "over the bound of connections", now);
+        }
+        if !self.yields_to(&remote, now) {
+            return self.answer(message, 409, "our own set-up to your runtime goes on", now);
+        }
+        if let Some(old) = self.attempt_of(stub, &remote) {
+            self.end_attempt(old, "superseded by a new invitation", now);
+            self.handle_notes(now);
+        }
+        if let Some(state) = self.remotes.get_mut(&remote) {
+            state.retry_at = None;
+        }
+        let generation = self.next_generation(stub, &remote);
+        let runtime = self.config.runtime.clone();
+        let (setup, actions) =
+            Setup::accept(stub.clone(), runtime, message.clone(), invitation, local);
+        let id = self.add_attempt(stub, Role::Handler, &remote, generation, setup, now);
+        self.perform(id, actions, now);
+    }
+
+    /// When both sides set up at once, the runtime whose URL is lower stays Requester. A connection of ours that
+    /// is live is no more for the other side, or it would not invite.
+    fn yields_to(&mut self, remote: &Url, now: Instant) -> bool {
+        let own = self.remotes.get(remote).and_then(|state| state.requester.clone());
+        let Some(attempt) = own.and_then(|stub| self.attempt_of(&stub, remote)) else {
+            return true;
+        };
+        if self.config.runtime < *remote {
+            return false;
+        }
+        self.end_attempt(attempt, "the other side's set-up goes first", now);
+        self.handle_notes(now);
+        true
+    }
+
+    fn on_mirrored(&mut self, stub: &Url, of: &Invitation, message: &Message, now: Instant) {
+        let attempt = self.attempt_of(stub, &of.runtime);
+        let Some((id, state)) = attempt.and_then(|id| Some((id, self.attempts.get_mut(&id)?)))
+        else {
+            return self.answer(message, 404, "no set-up to that runtime is under way", now);
+        };
+        match state.setup.on_mirrored(message.clone(), of) {
+            Ok(actions) => self.perform(id, actions, now),
+            Err(error) => self.answer(message, 400, &error.to_string(), now),
+        }
+    }
+
+    fn perform(&mut self, attempt: u64, actions: Vec<Action>, now: Instant) {
+        for action in actions {
+            let Some(state) = self.attempts.get(&attempt) else { return };
+            let stub = state.stub.clone();
+            let ingress = self.stubs.get(&stub).map_or(Ingress::LOCAL, DeployedStub::ingress);
+            match action {
+                Action::Request { step, kind, from, to, body } => {
+                    let purpose = Purpose::Setup { attempt, step };
+                    self.request(kind, (&from, &to), &body, ingress, purpose, now);
+                }
+                Action::Respond { request, code, members } => {
+                    self.respond(&request, code, members, now);
+                }
+                Action::Listen(url) => {
+                    let key = self.listen(url);
+                    if let Some(state) = self.attempts.get_mut(&attempt) {
+                        state.listeners.push(key);
+                    }
+                }
+                Action::Status(status) => self.set_status(attempt, status, None, now),
+                Action::Expect(fingerprint) => {
+                    let connection = attempt;
+                    self.outputs.push_back(Output::Expect { connection, fingerprint });
+                }
+                Action::Dial(description) => {
+                    let connection = attempt;
+                    self.outputs.push_back(Output::Dial { connection, description });
+                }
+            }
+        }
+    }
+
+    fn add_attempt(
+        &mut self,
+        stub: &Url,
+        role: Role,
+        remote: &Url,
+        generation: u64,
+        setup: Setup,
+        now: Instant,
+    ) -> u64 {
+        let id = self.next_attempt;
+        self.next_attempt += 1;
+        let attempt = Attempt {
+            stub: stub.clone(),
+            role,
+            remote: remote.clone(),
+            generation,
+            setup,
+            direct: None,
+            mini_listener: None,
+            listeners: Vec::new(),
+            deadline: Some(now + limits::SETUP_TIMEOUT),
+            status: Status::Created,
+        };
+        self.attempts.insert(id, attempt);
+        id
+    }
+
+    /// Notes the status and fires the event.
+    fn set_status(&mut self, attempt: u64, status: Status, desc: Option<&str>, now: Instant) {
+        let Some(state) = self.attempts.get_mut(&attempt) else { return };
+        state.status = status;
+        let (stub, remote, generation) =
+            (state.stub.clone(), state.remote.clone(), state.generation);
+        self.fire(&stub, &remote, status, generation, desc, now);
+    }
+
+    /// Numbered by the stub, from 1, for each remote runtime.
+    fn next_generation(&mut self, stub: &Url, remote: &Url) -> u64 {
+        let Some(state) = self.remotes.get_mut(remote) else { return 1 };
+        match stub.as_str() == format!("{}/p2phandler/1", self.config.runtime) {
+            true => {
+                state.handler_generation += 1;
+                state.handler_generation
+            }
+            false => {
+                state.requester_generation += 1;
+                state.requester_generation
+            }
+        }
+    }
+
+    /// A connection to `remote` exists or is being set up, by either side.
+    fn has_connection(&self, remote: &Url) -> bool {
+        self.attempts.values().any(|attempt| attempt.remote == *remote)
+            || self.connections.to_runtime(remote).any(|(_, of)| !of.status.is_end())
+    }
+}
+
+/// The connection of a stub that somebody else plays: takes everything, sends nothing.
+struct PlayedLink;
+
+impl Sink for PlayedLink {
+    fn push(&self, _: Delivery) -> Result<(), crate::link::Refusal> {
+        Ok(())
+    }
+}
+
+impl DirectSink for PlayedLink {
+    fn push_control(&self, _: bytes::Bytes) -> Result<(), crate::link::Refusal> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("stub", &self.stub).field("status", &self.status).finish()
+    }
+}
+
+/// `<runtime>/p2phandler/<id>` or `<runtime>/p2prequester/<id>` at the beginning of `from`.
+fn stub_prefix(runtime: &Url, from: &Address<'_>) -> Option<Url> {
+    let rest = from.as_str().strip_prefix(runtime.as_str())?.strip_prefix('/')?;
+    let mut parts = rest.splitn(3, '/');
+    let (kind, id) = (parts.next()?, parts.next()?);
+    matches!(kind, "p2phandler" | "p2prequester")
+        .then(|| runtime.join(&format!("{kind}/{id}")).ok())?
+}
+
+/// The only URL of a JSON list.
+fn only_url(list: &str) -> Option<Url> {
+    let mut bytes = list.as_bytes().to_vec();
+    let list: simd_json::OwnedValue = simd_json::to_owned_value(&mut bytes).ok()?;
+    match list.as_array()?.as_slice() {
+        [url] => Url::parse(url.as_str()?).ok(),
+        _ => None,
+    }
+}
