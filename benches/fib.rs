@@ -1,9 +1,9 @@
 //! How long a look-up takes among 100,000 prefixes, against a hash map that cuts `to` at each `/`.
 //!
-//! Names of 71 bytes over 3,000 domains, uniform, from one seed; both sides start with a checked address
-//! and end with the target of the longest prefix, and must agree on all before anything is timed. The rival
-//! finds one kind of entry on the longest prefix; ours also every subscription on the way.
-//! This is no ratio table yet: compare the lines of one run.
+//! Names of 71 bytes over 3,000 domains, uniform, from one seed; both sides start with a checked
+//! address and end with the target of the longest prefix, and must agree on all before anything is
+//! timed. The rival finds one kind of entry on the longest prefix; ours also every subscription on
+//! the way. This is no ratio table yet: compare the lines of one run.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench fib
@@ -132,7 +132,8 @@ fn check(fib: &Fib, rival: &Rival, queries: &[Address<'_>]) {
     }
 }
 
-/// What is looked up, by case: a name, a name with one to three segments more, a name that is not there.
+/// What is looked up, by case: a name, a name with one to three segments more, a name that is not
+/// there.
 fn queries(names: &[String]) -> [(&'static str, Vec<String>); 3] {
     let mut random = Random(SEED + 1);
     let mut pick = |more: fn(u64) -> &'static str| {

@@ -1,5 +1,5 @@
-//! What the fuzz target `fib` does, as a plain function: bytes are edits and look-ups on a small set of
-//! addresses, and the table must agree with the naive one after each.
+//! What the fuzz target `fib` does, as a plain function: bytes are edits and look-ups on a small
+//! set of addresses, and the table must agree with the naive one after each.
 //!
 //! Three bytes a step: what to do, with which entry, on which address.
 
@@ -56,7 +56,8 @@ fn look_up_all(writer: &FibWriter, naive: &NaiveFib) {
     }
 }
 
-/// One of 256 addresses on two domains, up to six segments deep, many covering others; `c` beside `cart`.
+/// One of 256 addresses on two domains, up to six segments deep, many covering others; `c` beside
+/// `cart`.
 fn address(number: u8) -> String {
     let mut text = String::from(["s://d", "hyperty://example.org"][usize::from(number & 1)]);
     let mut rest = number >> 1;
