@@ -5,7 +5,8 @@
 //! nothing of what the values are; it is not a map: the number is chosen here, not by the caller.
 //!
 //! Places stand in chunks that double in size and never move, so a reader takes two loads and no
-//! retry. A chunk's memory (8 bytes a place) stays until the last handle goes; the values' does not.
+//! retry. A chunk's memory (8 bytes a place) stays until the last handle goes; the values' does
+//! not.
 
 use std::{
     fmt,
@@ -56,8 +57,8 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
         Slab { places: Arc::clone(&self.places) }
     }
 
-    /// Gives `value` a place, its number never one that a reader may still hold for a value removed before.
-    /// O(1) amortised.
+    /// Gives `value` a place, its number never one that a reader may still hold for a value removed
+    /// before. O(1) amortised.
     ///
     /// # Panics
     /// If all 2^32 numbers are taken.
@@ -69,8 +70,10 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
         Target(number)
     }
 
-    /// Empties a place; false if it was empty. The value is dropped once no reader can see it any more,
-    /// by whichever thread finds that out, and only then is its number given out again. O(1).
+    /// Empties a place; false if it was empty. Who looks from now on finds nothing, also with a
+    /// number read before: take what leads here away first. The value is dropped once no reader can
+    /// see it any more, by whichever thread finds that out, and only then is its number given out
+    /// again. O(1).
     pub fn remove(&mut self, target: Target) -> bool {
         let Some(value) = self.places.take(target.0) else {
             return false;
@@ -90,8 +93,8 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
     /// The value at a place, for the writer.
     pub fn get(&self, target: Target) -> Option<&T> {
         let value = self.places.place(target.0)?.load(Ordering::Relaxed);
-        // SAFETY: non-null pointers in places are live boxes, and only `remove` and `drop`, which need
-        // `&mut self`, take one out.
+        // SAFETY: non-null pointers in places are live boxes, and only `remove` and `drop`, which
+        // need `&mut self`, take one out.
         unsafe { value.as_ref() }
     }
 
@@ -121,17 +124,18 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
 }
 
 impl<T: Send + Sync + 'static> Slab<T> {
-    /// The value at `target`, for as long as `guard` is held. Hold one guard over the look-up in the FIB and
-    /// this. Wait-free, O(1).
+    /// The value at `target`, for as long as `guard` is held. Hold one guard over the look-up in
+    /// the FIB and this. Wait-free, O(1).
     ///
     /// # Panics
-    /// If `guard` belongs to another collector than crossbeam-epoch's default one: it would protect nothing.
+    /// If `guard` belongs to another collector than crossbeam-epoch's default one: it would protect
+    /// nothing.
     pub fn get<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g T> {
         let is_default = guard.collector().is_none_or(|its| its == epoch::default_collector());
         assert!(is_default, "the guard of a foreign collector does not protect a slab");
         let value = self.places.place(target.0)?.load(Ordering::Acquire);
-        // SAFETY: non-null pointers in places are live boxes; a removed one is dropped through the default
-        // collector, so not before `guard`, which was pinned before this load, is gone.
+        // SAFETY: non-null pointers in places are live boxes; a removed one is dropped through the
+        // default collector, so not before `guard`, which was pinned before this load, is gone.
         unsafe { value.as_ref() }
     }
 }
@@ -144,7 +148,8 @@ impl<T> Drop for SlabWriter<T> {
                 continue;
             };
             // SAFETY: `take` gave this pointer to us alone and the place no longer leads to it; the
-            // closure runs when no guard that saw it is left. `T` is `Send` wherever a writer was made.
+            // closure runs when no guard that saw it is left. `T` is `Send` wherever a writer was
+            // made.
             unsafe { guard.defer_unchecked(move || drop(Box::from_raw(value.as_ptr()))) };
         }
         guard.flush();

@@ -1,13 +1,14 @@
 //! The hash directory: where the node of a prefix is found without walking down to it.
 //!
-//! It indexes the trie's nodes by the keyed hash of their whole prefix and replaces none of what they
-//! know: a hit is taken only if the node has the right parent and the right segment. One line of 64 bytes
-//! holds seven nodes and a control word with a tag for each and a count of the nodes that found the line
-//! full and went to a later one.
+//! It indexes the trie's nodes by the keyed hash of their whole prefix and replaces none of what
+//! they know: a hit is taken only if the node has the right parent and the right segment. One line
+//! of 64 bytes holds seven nodes and a control word with a tag for each and a count of the nodes
+//! that found the line full and went to a later one.
 //!
-//! **A node never moves within a directory.** Every change is one atomic store to a control word that
-//! always holds the tags and counts of all nodes that stay, so a reader cannot miss a node that was there
-//! before and after. A directory does not grow: the table replaces it by a larger one.
+//! **A node never moves within a directory.** Every change is one atomic store to a control word
+//! that always holds the tags and counts of all nodes that stay, so a reader cannot miss a node
+//! that was there before and after. A directory does not grow: the table replaces it by a larger
+//! one.
 
 use std::{
     ptr,
@@ -16,16 +17,16 @@ use std::{
 
 use super::node::{self, Header, Node};
 
-/// Lines of seven nodes. A `&'g Directory` is given out for the life of an epoch guard only, within which
-/// no node that it leads to is freed.
+/// Lines of seven nodes. A `&'g Directory` is given out for the life of an epoch guard only, within
+/// which no node that it leads to is freed.
 pub(super) struct Directory {
     lines: Box<[Line]>,
 }
 
 #[repr(C, align(64))]
 struct Line {
-    /// Bytes 0 to 6: the tags of the slots, 0 for an empty one. Byte 7: nodes that passed this line over,
-    /// and from 255 on no longer counted.
+    /// Bytes 0 to 6: the tags of the slots, 0 for an empty one. Byte 7: nodes that passed this line
+    /// over, and from 255 on no longer counted.
     control: AtomicU64,
     slots: [AtomicPtr<Header>; SLOTS],
 }
@@ -218,8 +219,8 @@ impl Line {
     }
 }
 
-/// A set bit, the highest of its byte, for each slot with `tag`; the lowest is always right, one above
-/// it may be wrong, which costs a comparison.
+/// A set bit, the highest of its byte, for each slot with `tag`; the lowest is always right, one
+/// above it may be wrong, which costs a comparison.
 fn matching(control: u64, tag: u8) -> u64 {
     let differing = control ^ (u64::from(tag) * EACH_BYTE);
     differing.wrapping_sub(EACH_BYTE) & !differing & TOP_OF_SLOTS
@@ -268,8 +269,9 @@ const TOP_OF_SLOTS: u64 = u64::from_le_bytes([128, 128, 128, 128, 128, 128, 128,
 mod tests {
     use super::*;
 
-    /// Lines that overflow, with nodes of one hash and a full wrap: everything is found, and after all
-    /// is removed no count is left. Goal: the passing counts. Method: 21 nodes of one home in six lines.
+    /// Lines that overflow, with nodes of one hash and a full wrap: everything is found, and after
+    /// all is removed no count is left. Goal: the passing counts. Method: 21 nodes of one home in
+    /// six lines.
     #[test]
     fn crowded_lines_pass_nodes_on() {
         let directory = Directory::for_nodes(20);

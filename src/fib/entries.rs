@@ -1,11 +1,12 @@
 //! The entries of one prefix, packed into one word.
 //!
-//! None and one are in the word itself, with their target; several are an immutable list in a slab, whose
-//! number is in the word. So a change, also of a list, is one atomic store, and the common node, with one
-//! entry, needs no more memory. This module does not know nodes or prefixes.
+//! None and one are in the word itself, with their target; several are an immutable list in a slab,
+//! whose number is in the word. So a change, also of a list, is one atomic store, and the common
+//! node, with one entry, needs no more memory. This module does not know nodes or prefixes.
 //!
-//! A reader that read a word goes on to the list, whatever the writer does in between. So a list that no
-//! word leads to any more stays in its place until those readers are gone, and only then leaves the slab.
+//! A reader that read a word goes on to the list, whatever the writer does in between. So a list
+//! that no word leads to any more stays in its place until those readers are gone, and only then
+//! leaves the slab.
 //!
 //! ```text
 //! bits 32..64: target, or number of the list    bits 0..8: what it is
@@ -31,7 +32,8 @@ enum Unpacked {
     Many(Target),
 }
 
-/// Gives each entry of `word` to `each`, in order. `guard` must have been pinned before the word was read.
+/// Gives each entry of `word` to `each`, in order. `guard` must have been pinned before the word
+/// was read.
 pub(super) fn for_each(
     word: u64,
     lists: &Slab<EntryList>,
@@ -79,8 +81,8 @@ impl EntryWriter {
         }
     }
 
-    /// `word` with `entry` besides, stored by `store` before the old list is given up; returns the route
-    /// that had to make place. O(entries of `word`).
+    /// `word` with `entry` besides, stored by `store` before the old list is given up; returns the
+    /// route that had to make place. O(entries of `word`).
     pub(super) fn insert(
         &mut self,
         word: u64,
@@ -101,8 +103,8 @@ impl EntryWriter {
         replaced
     }
 
-    /// `word` without `entry`, stored by `store` before the old list is given up; false if it was not
-    /// there. O(entries of `word`).
+    /// `word` without `entry`, stored by `store` before the old list is given up; false if it was
+    /// not there. O(entries of `word`).
     pub(super) fn remove(
         &mut self,
         word: u64,
@@ -194,8 +196,8 @@ mod tests {
 
     /// A list goes only when the guards that were there when its word went are gone.
     ///
-    /// The story: the slab empties a place at once, so a reader between word and list found no entry
-    /// where there always was one.
+    /// The story: the slab empties a place at once, so a reader between word and list found no
+    /// entry where there always was one.
     #[test]
     fn a_list_waits_for_readers_of_its_word() {
         let (mut writer, mut word) = (EntryWriter::new(), 0);

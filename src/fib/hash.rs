@@ -1,13 +1,14 @@
 //! A keyed hash of every prefix of an address, in one pass.
 //!
-//! Whoever chooses addresses must not be able to choose collisions, so both halves are families with a
-//! proven bound over a random key: NH (the universal hash inside UMAC) with 64-bit words folds the text,
-//! two different prefixes meeting with probability ≤ 2^-63; a multilinear hash, strongly universal, then
-//! makes 64 bits of it of which any part is as good as any other. It is no message digest: who sees
-//! hashes can work out the key, so no hash leaves this module's parent.
+//! Whoever chooses addresses must not be able to choose collisions, so both halves are families
+//! with a proven bound over a random key: NH (the universal hash inside UMAC) with 64-bit words
+//! folds the text, two different prefixes meeting with probability ≤ 2^-63; a multilinear hash,
+//! strongly universal, then makes 64 bits of it of which any part is as good as any other. It is no
+//! message digest: who sees hashes can work out the key, so no hash leaves this module's parent.
 //!
-//! NH is a sum with one product for each 16 bytes, so the sum up to a prefix is on the way to the sum of the
-//! next, and the products do not wait for each other. Text is padded with zero bytes, which no address holds.
+//! NH is a sum with one product for each 16 bytes, so the sum up to a prefix is on the way to the
+//! sum of the next, and the products do not wait for each other. Text is padded with zero bytes,
+//! which no address holds.
 
 use crate::{
     address::Address,
@@ -141,9 +142,10 @@ mod tests {
         assert_ne!(all(&one, "s://d/a"), all(&other, "s://d/a"));
     }
 
-    /// Names chosen for their pattern fill the lines as random ones do. Goal: the finish must spread what
-    /// NH leaves alike. Method: 2^15 names that differ in one byte each way, counted into 2^10 lines by high
-    /// bits and into 2^8 tags by low bits; 32 and 128 are expected, the bounds some ten deviations away.
+    /// Names chosen for their pattern fill the lines as random ones do. Goal: the finish must
+    /// spread what NH leaves alike. Method: 2^15 names that differ in one byte each way, counted
+    /// into 2^10 lines by high bits and into 2^8 tags by low bits; 32 and 128 are expected, the
+    /// bounds some ten deviations away.
     #[test]
     fn chosen_names_spread() {
         let hasher = PrefixHasher::new();

@@ -1,10 +1,11 @@
 //! The forwarding information base: which entries cover an address.
 //!
-//! A radix trie over segments. A node stands for a prefix, `scheme://domain` or longer, and knows its
-//! parent, its segment, how many children it has and its entries. A hash directory indexes the nodes by a
-//! keyed hash of their whole prefix, so that a look-up has the place of every node on its way before it
-//! reads the first, and a node with a million children is as good as any other. Readers are wait-free;
-//! the one writer edits in place by single atomic stores; memory is given up through crossbeam-epoch.
+//! A radix trie over segments. A node stands for a prefix, `scheme://domain` or longer, and knows
+//! its parent, its segment, how many children it has and its entries. A hash directory indexes the
+//! nodes by a keyed hash of their whole prefix, so that a look-up has the place of every node on
+//! its way before it reads the first, and a node with a million children is as good as any other.
+//! Readers are wait-free; the one writer edits in place by single atomic stores; memory is given up
+//! through crossbeam-epoch.
 //!
 //! It knows neither what a target is nor what may be put on which prefix: that is policy, above.
 //!
@@ -63,16 +64,16 @@ pub enum Entry {
     },
 }
 
-/// What one look-up found. Reused from look-up to look-up; the inline capacity makes it allocation-free
-/// for up to four listeners and four subscriptions.
+/// What one look-up found. Reused from look-up to look-up; the inline capacity makes it
+/// allocation-free for up to four listeners and four subscriptions.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Match {
     /// The listeners of the longest prefix that has one for this address, each once, by number.
     pub listeners: SmallVec<[Target; 4]>,
     /// That prefix's length in bytes (0: none).
     pub listener_len: u16,
-    /// Every subscription that covers the address, shortest prefix first, by number within one; a target
-    /// more than once if it is subscribed on several prefixes.
+    /// Every subscription that covers the address, shortest prefix first, by number within one; a
+    /// target more than once if it is subscribed on several prefixes.
     pub subscriptions: SmallVec<[Target; 4]>,
     /// Length in bytes of the longest prefix with such a subscription (0: none).
     pub subscription_len: u16,

@@ -1,8 +1,8 @@
 //! One node of the trie: its place under its parent, the last segment of its prefix, its entries.
 //!
-//! A node is one allocation, its segment behind its header, so that a look-up touches one or two lines.
-//! What a reader sees of it never changes but the entries, which are one atomic word. This module does not
-//! know where nodes are found, nor when it is safe to free one.
+//! A node is one allocation, its segment behind its header, so that a look-up touches one or two
+//! lines. What a reader sees of it never changes but the entries, which are one atomic word. This
+//! module does not know where nodes are found, nor when it is safe to free one.
 //!
 //! ```text
 //! 0        8         16         20     24        26
@@ -20,7 +20,8 @@ use std::{
 
 use crossbeam_epoch::Guard;
 
-/// A node that stays allocated for `'g`, the life of a guard that was pinned before the node was found.
+/// A node that stays allocated for `'g`, the life of a guard that was pinned before the node was
+/// found.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'g> {
     header: NonNull<Header>,
@@ -51,8 +52,9 @@ impl<'g> Node<'g> {
             hash,
             length: u16::try_from(segment.len()).expect("an address is at most 2,048 bytes long"),
         };
-        // SAFETY: the layout is not of size zero; it has room and alignment for the header at its start
-        // and for the segment from `SEGMENT_AT` on, which is written last, over the header's padding.
+        // SAFETY: the layout is not of size zero; it has room and alignment for the header at its
+        // start and for the segment from `SEGMENT_AT` on, which is written last, over the header's
+        // padding.
         unsafe {
             let bytes = alloc(layout);
             let Some(at) = NonNull::new(bytes.cast::<Header>()) else { handle_alloc_error(layout) };
@@ -117,14 +119,15 @@ impl<'g> Node<'g> {
     }
 
     fn header(&self) -> &'g Header {
-        // SAFETY: the header is initialised and stays allocated for `'g`; what changes in it is atomic.
+        // SAFETY: the header is initialised and stays allocated for `'g`; what changes in it is
+        // atomic.
         unsafe { self.header.as_ref() }
     }
 
     fn segment(&self) -> &'g [u8] {
         let length = self.header().length as usize;
-        // SAFETY: `new` initialised so many bytes there within the same allocation, whose provenance
-        // `header` has; they never change and stay for `'g`.
+        // SAFETY: `new` initialised so many bytes there within the same allocation, whose
+        // provenance `header` has; they never change and stay for `'g`.
         unsafe { slice::from_raw_parts(self.header.as_ptr().cast::<u8>().add(SEGMENT_AT), length) }
     }
 }
@@ -132,7 +135,8 @@ impl<'g> Node<'g> {
 /// Frees a node.
 ///
 /// # Safety
-/// `header` came from [`Node::as_ptr`], is freed only this once, and no `Node` for it is used any more.
+/// `header` came from [`Node::as_ptr`], is freed only this once, and no `Node` for it is used any
+/// more.
 pub(super) unsafe fn free(header: *mut Header) {
     // SAFETY: by the contract the node is still allocated, with the layout of its length; a header
     // needs no drop.

@@ -1,8 +1,8 @@
 //! The reading side: wait-free look-ups, alone and in batches.
 //!
-//! A look-up hashes every prefix of the address, asks for all lines of the directory at once, then for all
-//! nodes, and only then descends, from parent to child as far as there are nodes. It takes no lock, retries
-//! nothing and allocates nothing.
+//! A look-up hashes every prefix of the address, asks for all lines of the directory at once, then
+//! for all nodes, and only then descends, from parent to child as far as there are nodes. It takes
+//! no lock, retries nothing and allocates nothing.
 
 use std::{fmt, sync::Arc};
 
@@ -32,8 +32,9 @@ pub struct Fib {
 impl Fib {
     /// Looks `to` up, writing into `found` (cleared first).
     ///
-    /// Wait-free, O(length of `to`) and of what is found. An entry that is there before and after is found
-    /// whatever the writer does meanwhile. To use a [`Target`] with its slab, pin one guard around both.
+    /// Wait-free, O(length of `to`) and of what is found. An entry that is there before and after
+    /// is found whatever the writer does meanwhile. To use a [`Target`] with its slab, pin one
+    /// guard around both.
     pub fn look_up(&self, to: &Address<'_>, found: &mut Match) {
         let guard = epoch::pin();
         let directory = self.table.directory(&guard);
@@ -42,8 +43,9 @@ impl Fib {
         group.look_up(&self.table, directory, &guard, &[*to], std::slice::from_mut(found));
     }
 
-    /// Looks addresses up, each into its own of `found`, with their memory accesses overlapped, up to
-    /// [`FIB_BATCH_MAX`] at a time. The results are those of [`Fib::look_up`], all of one directory.
+    /// Looks addresses up, each into its own of `found`, with their memory accesses overlapped, up
+    /// to [`FIB_BATCH_MAX`] at a time. The results are those of [`Fib::look_up`], all of one
+    /// directory.
     ///
     /// # Panics
     /// If `to` and `found` differ in length.
@@ -173,8 +175,8 @@ impl Match {
     }
 }
 
-/// Pushes `target` unless it is the last one and stands at `from` or behind: it stands on this prefix
-/// twice then, as exact and as not.
+/// Pushes `target` unless it is the last one and stands at `from` or behind: it stands on this
+/// prefix twice then, as exact and as not.
 fn push_once(targets: &mut SmallVec<[Target; 4]>, from: usize, target: Target) {
     if targets[from..].last() != Some(&target) {
         targets.push(target);

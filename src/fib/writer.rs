@@ -1,8 +1,8 @@
 //! The writing side: the trie's nodes made, edited and taken away again.
 //!
-//! A node stands for each prefix that carries an entry and for each prefix of such a one; it goes when it
-//! has neither entries nor children. Every edit is seen by readers as soon as it is made, parents before
-//! children and children gone before parents.
+//! A node stands for each prefix that carries an entry and for each prefix of such a one; it goes
+//! when it has neither entries nor children. Every edit is seen by readers as soon as it is made,
+//! parents before children and children gone before parents.
 
 use std::{fmt, sync::Arc};
 
@@ -42,8 +42,8 @@ impl FibWriter {
         Fib { table: Arc::clone(&self.table) }
     }
 
-    /// Puts `entry` on `prefix`. A second `Route` on one prefix replaces the first, which is returned; an
-    /// entry that is already there changes nothing.
+    /// Puts `entry` on `prefix`. A second `Route` on one prefix replaces the first, which is
+    /// returned; an entry that is already there changes nothing.
     ///
     /// O(length of the prefix) amortised, and O(entries on this very prefix) if there are several.
     pub fn insert(&mut self, prefix: &Address<'_>, entry: Entry) -> Option<Entry> {
@@ -55,8 +55,8 @@ impl FibWriter {
         self.entries.insert(word, entry, &guard, |word| node.set_entries(word))
     }
 
-    /// Takes `entry` off `prefix`; false if it was not there. Its memory comes back when no reader that
-    /// is at it can be left.
+    /// Takes `entry` off `prefix`; false if it was not there. Its memory comes back when no reader
+    /// that is at it can be left.
     ///
     /// O(length of the prefix) amortised, and O(entries on this very prefix) if there are several.
     pub fn remove(&mut self, prefix: &Address<'_>, entry: Entry) -> bool {
@@ -76,8 +76,8 @@ impl FibWriter {
         true
     }
 
-    /// Makes all edits so far visible to readers, at the latest now, and hands on what they gave up for
-    /// freeing.
+    /// Makes all edits so far visible to readers, at the latest now, and hands on what they gave up
+    /// for freeing.
     pub fn publish(&mut self) {
         epoch::pin().flush();
         self.entries.sweep();
@@ -106,15 +106,15 @@ impl FibWriter {
         self.nodes
     }
 
-    /// Bytes that the table is allocated with: its directory, nodes and lists of entries, without the
-    /// allocator's own and without [`Self::retired_bytes`]. O(1).
+    /// Bytes that the table is allocated with: its directory, nodes and lists of entries, without
+    /// the allocator's own and without [`Self::retired_bytes`]. O(1).
     pub fn memory_bytes(&self) -> usize {
         let directory_bytes = self.table.directory(&epoch::pin()).bytes();
         directory_bytes + self.node_bytes + self.entries.bytes()
     }
 
-    /// Bytes of nodes and directories that were taken out and wait for readers that might still be at
-    /// them. Goes to 0 as threads pin and leave epochs. O(1).
+    /// Bytes of nodes and directories that were taken out and wait for readers that might still be
+    /// at them. Goes to 0 as threads pin and leave epochs. O(1).
     pub fn retired_bytes(&self) -> usize {
         self.table.retired_bytes()
     }
@@ -163,7 +163,8 @@ impl FibWriter {
             }
             self.nodes -= 1;
             self.node_bytes -= node.bytes();
-            // SAFETY: it was taken out of the current directory just now, and so can't be found again.
+            // SAFETY: it was taken out of the current directory just now, and so can't be found
+            // again.
             unsafe { table.retire(*node, guard) };
         }
         if directory.is_too_large_for(self.nodes) {

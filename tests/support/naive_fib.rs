@@ -24,7 +24,9 @@ impl NaiveFib {
     pub(crate) fn remove(&mut self, prefix: &Address<'_>, entry: Entry) -> bool {
         let Some(entries) = self.0.get_mut(prefix.as_str()) else { return false };
         let removed = entries.remove(&entry);
-        self.0.retain(|_, entries| !entries.is_empty());
+        if entries.is_empty() {
+            self.0.remove(prefix.as_str());
+        }
         removed
     }
 
@@ -46,8 +48,10 @@ impl NaiveFib {
 
     pub(crate) fn look_up(&self, to: &Address<'_>) -> Match {
         let mut found = Match::default();
-        let covers = |prefix: &str| Address::parse(prefix).expect("it was one").covers(to);
-        for (prefix, entries) in self.0.iter().filter(|(prefix, _)| covers(prefix)) {
+        let below = |prefix| to.as_str().strip_prefix(prefix);
+        let covers =
+            |prefix| below(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        for (prefix, entries) in self.0.iter().filter(|(prefix, _)| covers(prefix.as_str())) {
             let (length, is_whole) = (prefix.len() as u16, prefix == to.as_str());
             let (mut listeners, mut subscriptions) = (BTreeSet::new(), BTreeSet::new());
             for entry in entries {
