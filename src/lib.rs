@@ -4,5 +4,7 @@ pub mod fib;
 pub mod limits;
 pub mod link;
 pub mod message;
+pub mod node;
 pub mod slab;
 pub mod status;
+pub mod subscription;
