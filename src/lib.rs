@@ -11,3 +11,7 @@ pub mod registry;
 pub mod slab;
 pub mod status;
 pub mod ua;
+pub mod node;
+pub mod slab;
+pub mod status;
+pub mod subscription;
