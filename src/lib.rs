@@ -6,3 +6,4 @@ pub mod link;
 pub mod message;
 pub mod slab;
 pub mod status;
+pub mod transport;
