@@ -2,10 +2,29 @@
 //!
 //! Nothing is folded, decoded or rewritten: two addresses are the same if and only if their bytes are,
 //! after JSON unescaping and without one trailing `/`. This module knows nothing of messages or routes.
+//!
+//! ```
+//! use hyperty_router::address::Address;
+//!
+//! let changes = Address::parse("comm://example.org/7/changes")?;
+//! assert!(Address::parse("comm://example.org/7/")?.covers(&changes));
+//! assert_eq!(changes.domain(), "example.org");
+//! assert_eq!(Address::parse("comm://a//b").unwrap_err().to_string(),
+//!     "empty path segment at byte 9 of the URL");
+//! # Ok::<(), hyperty_router::address::AddressError>(())
+//! ```
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+mod error;
+#[cfg(test)]
+mod tests;
+mod url;
+
+use std::fmt;
 
 use crate::limits::{ADDRESS_BYTES_MAX, ADDRESS_SEGMENTS_MAX};
+
+pub use error::AddressError;
+pub use url::Url;
 
 /// A checked URL address that borrows its text. `Copy`: two words and two offsets.
 ///
@@ -20,15 +39,17 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Checks `text` and borrows it. O(length of `text`), which is at most 2,048 bytes.
+    /// Checks `text` and borrows it. O(length of `text`), which is at most 2,048 bytes, one trailing `/` not counted.
     ///
     /// # Errors
     /// [`AddressError`] names what is wrong and at which byte.
     pub fn parse(text: &'a str) -> Result<Self, AddressError> {
-        if text.len() > ADDRESS_BYTES_MAX {
-            return Err(AddressError::TooLong { bytes: text.len(), bytes_max: ADDRESS_BYTES_MAX });
+        let trimmed = text.strip_suffix('/').unwrap_or(text);
+        if trimmed.len() > ADDRESS_BYTES_MAX {
+            let (bytes, bytes_max) = (trimmed.len(), ADDRESS_BYTES_MAX);
+            return Err(AddressError::TooLong { bytes, bytes_max });
         }
-        if let Some(at) = text.bytes().position(|byte| byte < 0x20 || byte == 0x7f) {
+        if let Some(at) = control_character(text) {
             return Err(AddressError::ControlCharacter { at });
         }
         let scheme_len = text.find("://").ok_or(AddressError::NoScheme)?;
@@ -36,7 +57,8 @@ impl<'a> Address<'a> {
             return Err(AddressError::EmptyScheme);
         }
         let authority_start = scheme_len + 3;
-        let text = text.strip_suffix('/').filter(|t| t.len() > authority_start).unwrap_or(text);
+        // The slashes of `scheme://` are no trailing ones.
+        let text = if trimmed.len() < authority_start { text } else { trimmed };
         let authority_end =
             text[authority_start..].find('/').map_or(text.len(), |at| authority_start + at);
         if authority_end == authority_start {
@@ -109,11 +131,7 @@ impl<'a> Address<'a> {
 
     /// An owned copy, shared from then on.
     pub fn to_owned(&self) -> Url {
-        Url {
-            text: Arc::from(self.text),
-            scheme_len: self.scheme_len,
-            authority_end: self.authority_end,
-        }
+        Url::new(*self)
     }
 }
 
@@ -129,161 +147,14 @@ impl fmt::Debug for Address<'_> {
     }
 }
 
-/// A checked URL address that owns its text. Cloning shares the text.
-#[derive(Clone)]
-pub struct Url {
-    text: Arc<str>,
-    scheme_len: u16,
-    authority_end: u16,
+/// Where the first control character stands, those of ASCII and U+0080 to U+009F.
+fn control_character(text: &str) -> Option<usize> {
+    let printable_ascii = text.bytes().fold(true, |all, b| all & (0x20..0x7f).contains(&b));
+    if printable_ascii {
+        return None;
+    }
+    text.char_indices().find(|(_, char)| char.is_control()).map(|(at, _)| at)
 }
-
-impl Url {
-    /// Checks `text` and copies it.
-    ///
-    /// # Errors
-    /// As [`Address::parse`].
-    pub fn parse(text: &str) -> Result<Self, AddressError> {
-        Address::parse(text).map(|address| address.to_owned())
-    }
-
-    /// The whole text.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The borrowed form; free.
-    pub fn address(&self) -> Address<'_> {
-        Address { text: &self.text, scheme_len: self.scheme_len, authority_end: self.authority_end }
-    }
-
-    /// This URL with `/` and `path` behind it.
-    ///
-    /// # Errors
-    /// As [`Address::parse`], for what comes out.
-    pub fn join(&self, path: &str) -> Result<Self, AddressError> {
-        Url::parse(&format!("{}/{path}", self.text))
-    }
-}
-
-impl PartialEq for Url {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl Eq for Url {}
-
-impl PartialOrd for Url {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Url {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.text.cmp(&other.text)
-    }
-}
-
-impl std::hash::Hash for Url {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl Borrow<str> for Url {
-    fn borrow(&self) -> &str {
-        &self.text
-    }
-}
-
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Url({})", self.text)
-    }
-}
-
-impl std::str::FromStr for Url {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        Url::parse(text)
-    }
-}
-
-/// Why a text is no URL address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AddressError {
-    /// There is no `://`.
-    NoScheme,
-    /// Nothing stands before `://`.
-    EmptyScheme,
-    /// Nothing stands between `://` and the path.
-    EmptyDomain,
-    /// Two slashes in a row, with the byte offset of the second.
-    EmptySegment {
-        /// Byte offset.
-        at: usize,
-    },
-    /// A segment is `.` or `..`, with the byte offset where it starts.
-    DotSegment {
-        /// Byte offset.
-        at: usize,
-    },
-    /// A control character, with its byte offset.
-    ControlCharacter {
-        /// Byte offset.
-        at: usize,
-    },
-    /// More bytes than an address may have.
-    TooLong {
-        /// Bytes found.
-        bytes: usize,
-        /// Bytes allowed.
-        bytes_max: usize,
-    },
-    /// More path segments than an address may have.
-    TooManySegments {
-        /// Segments found.
-        segments: usize,
-        /// Segments allowed.
-        segments_max: usize,
-    },
-}
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            AddressError::NoScheme => f.write_str("no `://` in the URL"),
-            AddressError::EmptyScheme => f.write_str("nothing before `://` in the URL"),
-            AddressError::EmptyDomain => f.write_str("no domain behind `://` in the URL"),
-            AddressError::EmptySegment { at } => {
-                write!(f, "empty path segment at byte {at} of the URL")
-            }
-            AddressError::DotSegment { at } => {
-                write!(f, "`.` or `..` as a path segment at byte {at} of the URL")
-            }
-            AddressError::ControlCharacter { at } => {
-                write!(f, "control character at byte {at} of the URL")
-            }
-            AddressError::TooLong { bytes, bytes_max } => {
-                write!(f, "URL of {bytes} bytes, at most {bytes_max} are allowed")
-            }
-            AddressError::TooManySegments { segments, segments_max } => {
-                write!(f, "URL of {segments} path segments, at most {segments_max} are allowed")
-            }
-        }
-    }
-}
-
-impl std::error::Error for AddressError {}
 
 /// `text` has its authority end at `authority_end` and no trailing `/` that may be ignored.
 fn check_segments(text: &str, authority_end: usize) -> Result<(), AddressError> {

@@ -1,172 +1,242 @@
-//! A message: shared bytes and the spans of its routing members. Skeleton; see the doc of each item.
+//! A message: shared bytes and the spans of its routing members. Nothing here knows where a message goes.
+//!
+//! What comes in is what goes out: the bytes are never rewritten. Parsing looks for `id`, `type`, `from`,
+//! `to`, `body` and `hop` at the top level and leaves the body alone until somebody asks for it.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use hyperty_router::message::{Kind, Message};
+//!
+//! let bytes = br#"{"type":"update","from":"comm://a/1","to":"comm://a/1/changes","body":{"value":[1,2]}}"#;
+//! let message = Message::parse(Bytes::from_static(bytes))?;
+//! assert_eq!(message.kind(), Kind::Update);
+//! assert_eq!(message.from(), "comm://a/1");
+//! assert_eq!(message.body_member(&["value"]), Some("[1,2]"));
+//!
+//! let error = Message::parse(Bytes::from_static(br#"{"to":"a://b","from":"c://d","t\u006f":"e://f"}"#));
+//! assert_eq!(error.unwrap_err().to_string(), "duplicate member \"to\" at byte 29");
+//! # Ok::<(), hyperty_router::message::ParseError>(())
+//! ```
+
+mod body;
+mod compose;
+mod cursor;
+mod error;
+mod hop;
+mod kind;
+mod salvage;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod text;
+mod validate;
 
 use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
 
+pub use compose::{compose, respond, response_code};
+pub use error::{ParseError, ParseErrorKind};
+pub use hop::{HOP_BYTES_MAX, Hop, write_hop};
+pub use kind::Kind;
+pub use salvage::salvage;
+pub use scan::ParseLimits;
+
+use cursor::Cursor;
+use scan::{Envelope, Member, Span};
+
 /// One message: its bytes, shared, and where `id`, `type`, `from`, `to`, `body` and `hop` stand in them.
 ///
-/// Cloning shares the bytes. The bytes never change: what came in is what goes out.
-#[derive(Clone, Debug)]
+/// ```text
+///  bytes  {"id":7,"type":"read","from":"a://b/c","to":"d://e/f","body":{…}}
+///  spans        ^        ^~~~~~        ^~~~~~~~~      ^~~~~~~~~        ^~~
+/// ```
+///
+/// Cloning shares the bytes: O(1). The bytes never change: what came in is what goes out.
+#[derive(Clone)]
 pub struct Message {
     bytes: Bytes,
+    envelope: Envelope,
 }
 
 impl Message {
-    /// Scans `bytes` within the default limits.
+    /// Scans `bytes` within the default limits: 1 MiB, depth 128. Nothing is copied.
+    ///
+    /// # Errors
+    /// As [`Message::parse_with`].
     pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
         Message::parse_with(bytes, &ParseLimits::default())
     }
-    /// Scans `bytes` within `limits`.
+
+    /// Scans `bytes` within `limits`. O(length), on a constant stack; nothing is allocated or copied.
+    ///
+    /// The body's brackets, strings and UTF-8 are checked, its grammar is not; see [`Message::validate`].
+    ///
+    /// # Errors
+    /// [`ParseError`] names what is wrong and at which byte: no single JSON object, too long or too deep, invalid
+    /// UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
+    /// twice, of the wrong type, or not readable in one way only.
     pub fn parse_with(bytes: Bytes, limits: &ParseLimits) -> Result<Message, ParseError> {
-        let _ = (bytes, limits);
-        todo!()
+        let envelope = scan::scan(&bytes, limits)?;
+        Ok(Message { bytes, envelope })
     }
+
     /// The bytes as they came, without `hop` if it was taken off.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
+
     /// The bytes, handed over.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
+
+    /// The bytes behind the opening brace, sharing them: what goes behind the slice of [`write_hop`]. O(1) but
+    /// for white space before the brace.
+    pub fn members(&self) -> Bytes {
+        let brace = memchr::memchr(b'{', &self.bytes).map_or(0, |at| at + 1);
+        self.bytes.slice(brace..)
+    }
+
     /// The `id` as the JSON token it came as (`7` or `"7"`), if there is one.
     pub fn id(&self) -> Option<&str> {
-        todo!()
+        self.raw(Member::Id)
     }
-    /// What kind of message this is, by `type` in any case.
+
+    /// What kind of message this is, by `type` in any ASCII case.
     pub fn kind(&self) -> Kind {
-        todo!()
+        self.envelope.kind
     }
+
     /// `type` as it came, unescaped.
     pub fn kind_text(&self) -> Cow<'_, str> {
-        todo!()
+        self.string(Member::Type)
     }
-    /// `from`, unescaped (borrowed when it has no escape).
+
+    /// `from`, unescaped: borrowed when it has no escape, which is nearly always.
+    // The word is the member's name, no conversion.
+    #[allow(clippy::wrong_self_convention)]
     pub fn from(&self) -> Cow<'_, str> {
-        todo!()
+        self.string(Member::From)
     }
-    /// `to`: one URL or a list.
+
+    /// `to`: one URL or a list. Allocates for a list only.
     pub fn to(&self) -> To<'_> {
-        todo!()
+        let raw = self.raw(Member::To).unwrap_or_default();
+        if raw.starts_with('[') { To::Many(urls(raw)) } else { To::One(self.string(Member::To)) }
     }
-    /// The raw bytes of `body` (an object), if there is one.
+
+    /// The raw text of `body` (an object), if there is one. Looks at its length in bytes once, for UTF-8.
     pub fn body(&self) -> Option<&str> {
-        todo!()
+        self.raw(Member::Body)
     }
-    /// The body parsed with simd-json (copies it); `None` if there is no body or it is no JSON.
+
+    /// The body parsed with simd-json, which takes a copy of it. Of a member given twice the last counts.
+    ///
+    /// `None` if there is no body, it is no JSON, or it holds what simd-json refuses: numbers beyond
+    /// `f64` and 64 bits, lone surrogate escapes.
     pub fn body_value(&self) -> Option<simd_json::OwnedValue> {
-        todo!()
+        body::value(self.body()?)
     }
-    /// Raw JSON text of the member found by following `path` through nested objects of the body, read
-    /// on demand without building a tree: `body_member(&["value"])`.
+
+    /// Raw JSON text of the member found by following `path` through nested objects of the body, read on
+    /// demand without building a tree: `body_member(&["value"])`. Of a member given twice the last counts.
+    ///
+    /// O(length of the body) for each step of `path`. `None` if a step is missing, no object, or no JSON.
     pub fn body_member(&self, path: &[&str]) -> Option<&str> {
-        let _ = path;
-        todo!()
+        body::member(self.body()?, path)
     }
-    /// The same, as an unescaped string; `None` if it is no string.
+
+    /// The same, as an unescaped string; `None` if it is no string or its escapes are invalid.
     pub fn body_text(&self, path: &[&str]) -> Option<Cow<'_, str>> {
-        let _ = path;
-        todo!()
+        body::string(self.body_member(path)?)
     }
-    /// The raw text of a top-level `hop` member, if there is one.
+
+    /// The raw text of a top-level `hop` member, in any form and place, if there is one.
     pub fn hop(&self) -> Option<&str> {
-        todo!()
+        self.raw(Member::Hop)
     }
-    /// If this message begins with `{"hop":["<stream>",<number>],`: the hop, and the message without it by
-    /// slicing (the comma's place becomes `{`).
+
+    /// If this message begins with exactly `{"hop":["<stream>",<number>],`: the hop, and the message without
+    /// it, by slicing: the comma's place becomes `{`, and the spans move along without another scan.
+    ///
+    /// O(1) and in place if this is the only handle to bytes that can be written. The bytes are immutable for
+    /// everybody else, so if a clone of them lives, or they are static, what remains is copied.
+    ///
+    /// # Errors
+    /// The message itself, untouched, if it begins otherwise.
     pub fn split_hop(self) -> Result<(Hop, Message), Message> {
-        todo!()
+        let Some((hop, comma)) = hop::hop_prefix(&self.bytes) else { return Err(self) };
+        let (bytes, envelope) = hop::take_off(self.bytes, self.envelope, comma);
+        Ok((hop, Message { bytes, envelope }))
     }
-    /// A copy of this message with `to` being the one string `to` (for an array `to`).
+
+    /// A copy of this message with `to` being the one string `to` (for an array `to`). All else stays byte for byte.
     pub fn with_to(&self, to: &str) -> Message {
-        let _ = to;
-        todo!()
+        let Some(old) = self.envelope.span(Member::To) else { return self.clone() };
+        let old = old.range();
+        let mut bytes = Vec::with_capacity(self.bytes.len() - old.len() + to.len() + 2);
+        bytes.extend_from_slice(&self.bytes[..old.start]);
+        let escaped = text::write_string(&mut bytes, to);
+        let end = bytes.len();
+        bytes.extend_from_slice(&self.bytes[old.end..]);
+        let mut envelope = self.envelope;
+        envelope.shift(old.end, end as isize - old.end as isize);
+        envelope.set(Member::To, Span::new(old.start, end), escaped);
+        Message { bytes: Bytes::from(bytes), envelope }
     }
-    /// Checks the whole text against RFC 8259.
+
+    /// Checks the whole text against RFC 8259. O(length), on a constant stack.
+    ///
+    /// # Errors
+    /// What is wrong and at which byte, as [`ParseError`].
     pub fn validate(&self) -> Result<(), ParseError> {
-        todo!()
+        validate::validate(self.slice(0..self.bytes.len()))
+    }
+
+    fn raw(&self, member: Member) -> Option<&str> {
+        self.envelope.span(member).map(|span| self.slice(span.range()))
+    }
+
+    fn string(&self, member: Member) -> Cow<'_, str> {
+        let quoted = self.raw(member).unwrap_or("\"\"");
+        let raw = &quoted[1..quoted.len() - 1];
+        if self.envelope.is_escaped(member) { unescaped(raw) } else { Cow::Borrowed(raw) }
+    }
+
+    fn slice(&self, range: std::ops::Range<usize>) -> &str {
+        std::str::from_utf8(&self.bytes[range]).expect("the scan has checked the UTF-8")
     }
 }
-/// `to` of a message.
-#[derive(Debug)]
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({})", self.slice(0..self.bytes.len()))
+    }
+}
+
+/// `to` of a message, unescaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum To<'a> {
     /// A string.
     One(Cow<'a, str>),
     /// An array of strings, possibly empty.
     Many(Vec<Cow<'a, str>>),
 }
-/// Numbering by Message Node: `{"hop":["<stream>",<number>],`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hop {
-    /// The stream: 128 random bits, 32 hexadecimal digits on the wire.
-    pub stream: u128,
-    /// The number within the stream, from 1.
-    pub number: u64,
-}
-/// Bounds for one parse.
-#[derive(Clone, Debug)]
-pub struct ParseLimits {
-    /// Bytes of one message, `hop` not counted.
-    pub bytes_max: usize,
-    /// Nesting depth, the outer object being 1.
-    pub depth_max: usize,
-}
-impl Default for ParseLimits {
-    fn default() -> Self {
-        use crate::limits::{MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
-        ParseLimits { bytes_max: MESSAGE_BYTES_MAX, depth_max: MESSAGE_DEPTH_MAX }
+
+/// The strings of an array that was scanned before.
+fn urls(array: &str) -> Vec<Cow<'_, str>> {
+    let mut cursor = Cursor::new(array);
+    cursor.take(b'[');
+    let mut urls = Vec::new();
+    while let Ok(true) = cursor.next_element(urls.is_empty()) {
+        let Ok(url) = cursor.string("a string") else { break };
+        urls.push(unescaped(url.raw));
     }
+    urls
 }
-/// `type` of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// `create`
-    Create,
-    /// `read`
-    Read,
-    /// `update`
-    Update,
-    /// `delete`
-    Delete,
-    /// `subscribe`
-    Subscribe,
-    /// `unsubscribe`
-    Unsubscribe,
-    /// `execute`
-    Execute,
-    /// `response`
-    Response,
-    /// `forward`, `open`, `close`, … : whatever else
-    Other,
-}
-/// Why bytes are no message: what, and at which byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    /// What is wrong.
-    pub kind: ParseErrorKind,
-    /// Byte offset at which it was noticed.
-    pub offset: usize,
-}
-/// What is wrong with a text that is no message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ParseErrorKind {
-    /// More bytes than allowed.
-    TooLong {
-        /// Bytes found.
-        bytes: usize,
-        /// Bytes allowed.
-        bytes_max: usize,
-    },
-    // … NotAnObject, Truncated, Unbalanced, TooDeep, TrailingBytes, InvalidUtf8, ControlCharacter, DuplicateMember(name),
-    // WrongType(name), LoneSurrogate, Missing(name), Syntax, …
-}
-pub mod compose;
-pub use compose::{compose, respond, response_code};
-/// `id` and `from` of a text that is no message, as far as they can be read, so that a 400 can be sent: (id token, from).
-pub fn salvage(bytes: &[u8]) -> Option<(String, String)> {
-    let _ = bytes;
-    todo!()
+
+fn unescaped(raw: &str) -> Cow<'_, str> {
+    text::unescape(raw).expect("the scan has checked the escapes")
 }
