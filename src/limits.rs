@@ -17,8 +17,6 @@ pub const MESSAGE_DEPTH_MAX: usize = 128;
 /// URLs in one array `to`. Each costs a copy of the header, so this bounds amplification.
 pub const TO_URLS_MAX: usize = 1_024;
 
-/// Bytes of `{"hop":["<32 digits>",<number>],` at most: 9 + 32 + 2 + 20 + 2, rounded up.
-pub const HOP_BYTES_MAX: usize = 80;
 /// Bytes of a P2P frame before its payload: three RFC 9000 varints of at most 8 bytes.
 pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 /// Frames gathered into one write. Batching is worth 3.5× up to about here and nothing beyond.

@@ -14,6 +14,8 @@ pub enum Flow {
     /// early isn't missed). What was read already waits in the transport; the peer feels its window close.
     /// Control frames behind wait too, so a hold-back that needs control to resolve must never pause.
     Pause(Arc<Notify>),
+    /// Taken, but read nothing more ever. The connection lives until its outbox is closed and empty.
+    Stop,
 }
 
 /// How a connection ended.

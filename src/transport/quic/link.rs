@@ -108,7 +108,7 @@ impl Drop for Guard {
 }
 
 enum ReadEnd {
-    /// The peer sends no more, in order; it will close once it knows that we have everything.
+    /// Nothing more is to be read: one side's outbox will end the connection.
     Finished,
     Lost(ConnectionError),
     Broken(String),
@@ -171,12 +171,16 @@ async fn hand_over<R: LinkReceiver>(
                 Flow::Continue
             }
         };
-        if let Flow::Pause(resume) = flow {
-            receiver.on_batch_end();
-            tokio::select! {
-                () = resume.notified() => {}
-                error = connection.closed() => return Err(ReadEnd::Lost(error)),
+        match flow {
+            Flow::Continue => {}
+            Flow::Pause(resume) => {
+                receiver.on_batch_end();
+                tokio::select! {
+                    () = resume.notified() => {}
+                    error = connection.closed() => return Err(ReadEnd::Lost(error)),
+                }
             }
+            Flow::Stop => return Err(ReadEnd::Finished),
         }
     }
     Ok(())
