@@ -4,6 +4,8 @@ pub mod fib;
 pub mod limits;
 pub mod link;
 pub mod message;
+pub mod node;
 pub mod slab;
 pub mod status;
+pub mod subscription;
 pub mod transport;

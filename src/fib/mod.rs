@@ -1,7 +1,40 @@
-//! The forwarding information base. Skeleton; see the doc of each item.
+//! The forwarding information base: which entries cover an address.
+//!
+//! A radix trie over segments. A node stands for a prefix, `scheme://domain` or longer, and knows its
+//! parent, its segment, how many children it has and its entries. A hash directory indexes the nodes by a
+//! keyed hash of their whole prefix, so that a look-up has the place of every node on its way before it
+//! reads the first, and a node with a million children is as good as any other. Readers are wait-free;
+//! the one writer edits in place by single atomic stores; memory is given up through crossbeam-epoch.
+//!
+//! It knows neither what a target is nor what may be put on which prefix: that is policy, above.
+//!
+//! ```
+//! use hyperty_router::{address::Address, fib::{Entry, FibWriter, Match}, slab::Target};
+//!
+//! let mut writer = FibWriter::new();
+//! let fib = writer.reader();
+//! let prefix = Address::parse("hyperty://example.org/alice")?;
+//! writer.insert(&prefix, Entry::Listener { target: Target(7), exact: false });
+//! writer.publish();
+//!
+//! let mut found = Match::default();
+//! fib.look_up(&Address::parse("hyperty://example.org/alice/chat")?, &mut found);
+//! assert_eq!(found.listeners[..], [Target(7)]);
+//! assert_eq!(found.listener_len as usize, prefix.as_str().len());
+//! # Ok::<(), hyperty_router::address::AddressError>(())
+//! ```
+
+mod directory;
+mod entries;
+mod hash;
+mod node;
+mod reader;
+mod table;
+mod writer;
 
 use smallvec::SmallVec;
 
+pub use self::{reader::Fib, writer::FibWriter};
 use crate::{address::Address, slab::Target};
 
 /// The kinds of entry that one prefix can carry.
@@ -34,12 +67,12 @@ pub enum Entry {
 /// for up to four listeners and four subscriptions.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// The listeners of the longest prefix that has one for this address.
+    /// The listeners of the longest prefix that has one for this address, each once, by number.
     pub listeners: SmallVec<[Target; 4]>,
     /// That prefix's length in bytes (0: none).
     pub listener_len: u16,
-    /// Every subscription that covers the address, shortest prefix first; a target more than once if it is
-    /// subscribed on several prefixes.
+    /// Every subscription that covers the address, shortest prefix first, by number within one; a target
+    /// more than once if it is subscribed on several prefixes.
     pub subscriptions: SmallVec<[Target; 4]>,
     /// Length in bytes of the longest prefix with such a subscription (0: none).
     pub subscription_len: u16,
@@ -51,63 +84,9 @@ pub struct Match {
     pub publish: bool,
 }
 
-/// The one writer of a table.
-#[derive(Debug)]
-pub struct FibWriter {}
-
-/// A reading handle: cheap to clone, `Send + Sync`, never blocks and is never blocked.
-#[derive(Clone, Debug)]
-pub struct Fib {}
-
-impl FibWriter {
-    /// An empty table.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        todo!()
-    }
-    /// A handle that reads what this writer writes.
-    pub fn reader(&self) -> Fib {
-        todo!()
-    }
-    /// Puts `entry` on `prefix`. A second `Route` on one prefix replaces the first, which is returned; an entry that
-    /// is already there changes nothing.
-    pub fn insert(&mut self, prefix: &Address<'_>, entry: Entry) -> Option<Entry> {
-        let _ = (prefix, entry);
-        todo!()
-    }
-    /// Takes `entry` off `prefix`; false if it was not there.
-    pub fn remove(&mut self, prefix: &Address<'_>, entry: Entry) -> bool {
-        let _ = (prefix, entry);
-        todo!()
-    }
-    /// Makes all edits so far visible to readers, at the latest now.
-    pub fn publish(&mut self) {
-        todo!()
-    }
-    /// The entries that stand exactly on `prefix`.
-    pub fn entries(&self, prefix: &Address<'_>) -> SmallVec<[Entry; 4]> {
-        let _ = prefix;
-        todo!()
-    }
-    /// Prefixes that carry at least one entry.
-    pub fn len(&self) -> usize {
-        todo!()
-    }
-    /// True if no prefix carries an entry.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl Fib {
-    /// Looks `to` up, writing into `found` (cleared first).
-    pub fn look_up(&self, to: &Address<'_>, found: &mut Match) {
-        let _ = (to, found);
-        todo!()
-    }
-    /// Looks up to 32 addresses up, with their memory accesses overlapped.
-    pub fn look_up_batch(&self, to: &[Address<'_>], found: &mut [Match]) {
-        let _ = (to, found);
-        todo!()
-    }
+/// The segment that `prefix` adds to the one that ended at `start`, without its `/`; all of
+/// `scheme://domain` for the first, which starts at 0.
+fn segment_of<'a>(address: &Address<'a>, start: usize, prefix: hash::Prefix) -> &'a [u8] {
+    let from = if start == 0 { 0 } else { start + 1 };
+    &address.as_str().as_bytes()[from..prefix.end as usize]
 }

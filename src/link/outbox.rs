@@ -146,6 +146,11 @@ impl<T: Weigh> Outbox<T> {
         self.inner.lock().items.len()
     }
 
+    /// Bytes queued now.
+    pub fn queued_bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+
     /// True if nothing is queued now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
