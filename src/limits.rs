@@ -74,6 +74,10 @@ pub const WEBSOCKET_READ_BUFFER_BYTES: usize = 32 << 10;
 pub const WEBSOCKET_WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// Frames read from one WebSocket before its task lets others run.
 pub const WEBSOCKET_READ_BATCH_MAX: usize = 64;
+/// For the sockets of a server to be written out when it shuts down; what is left then is lost with them.
+pub const SERVE_DRAIN: Duration = Duration::from_secs(5);
+/// Between two looks at a Message Node's timers. Its shortest is 30 s, and late by this harms nobody.
+pub const SERVE_TICK: Duration = Duration::from_millis(500);
 /// Sockets of one server, unless configured otherwise.
 pub const WEBSOCKET_SOCKETS_MAX: usize = 65_536;
 /// WebSocket handshakes under way at once; more wait in the system's backlog.

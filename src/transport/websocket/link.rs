@@ -1,7 +1,13 @@
 //! One WebSocket connection, client's or server's, ready to carry frames.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
@@ -17,7 +23,11 @@ use super::{
     Source, TextReceiver,
     pump::{Exit, Pump},
 };
-use crate::{limits::CLOSE_REASON_BYTES_MAX, link::Outgoing, transport::Ended};
+use crate::{
+    limits::CLOSE_REASON_BYTES_MAX,
+    link::{Drained, Outgoing},
+    transport::{Ended, Flow},
+};
 
 /// A WebSocket after its handshake. Dropped without [`WebSocketLink::run`], the connection is just cut.
 #[derive(Debug)]
@@ -46,13 +56,29 @@ pub struct WebSocketHandle(Arc<Closing>);
 #[derive(Debug, Default)]
 struct Closing {
     asked: Notify,
-    reason: Mutex<String>,
+    how: Mutex<Option<How>>,
+}
+
+#[derive(Debug)]
+enum How {
+    AtOnce { reason: String },
+    Drained { reason: String },
 }
 
 impl WebSocketHandle {
     /// Asks the socket to close, telling the peer `reason`, cut at 120 bytes. What wasn't written yet is not written.
     pub fn close(&self, reason: &str) {
-        *self.0.reason.lock() = reason.to_string();
+        self.ask(How::AtOnce { reason: reason.to_string() });
+    }
+
+    /// Asks the socket to read nothing more, to write what its source holds now, and then to close as one that goes
+    /// away (1001), telling the peer `reason`. How long that may take is the caller's to bound.
+    pub fn finish(&self, reason: &str) {
+        self.ask(How::Drained { reason: reason.to_string() });
+    }
+
+    fn ask(&self, how: How) {
+        *self.0.how.lock() = Some(how);
         self.0.asked.notify_one();
     }
 }
@@ -77,6 +103,12 @@ impl WebSocketLink {
         WebSocketHandle(Arc::clone(&self.closing))
     }
 
+    /// Closes at once with `reason`, as one that has no room now (1013).
+    pub async fn refuse(self, reason: &str) {
+        let pump = Pump::new(self.socket, Nothing, Nothing, VecDeque::new());
+        pump.close(frame(CloseCode::Again, reason)).await;
+    }
+
     /// Carries frames both ways until the connection ends; dropping the future cuts it.
     ///
     /// Everything that is ready is written and flushed once, and waits for no timer. When the source ends, what
@@ -87,11 +119,22 @@ impl WebSocketLink {
         let mut pump = Pump::new(socket, source, receiver, first);
         let mut ticks = interval_at(Instant::now() + keep_alive, keep_alive);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut farewell = frame(CloseCode::Normal, "");
         let exit = loop {
             tokio::select! {
                 biased;
                 exit = pump.exchange() => break exit,
-                () = closing.asked.notified() => break Exit::Closed,
+                () = closing.asked.notified() => match closing.how.lock().take() {
+                    Some(How::Drained { reason }) => {
+                        farewell = frame(CloseCode::Away, &reason);
+                        pump.finish();
+                    }
+                    Some(How::AtOnce { reason }) => {
+                        farewell = frame(CloseCode::Normal, &reason);
+                        break Exit::Closed;
+                    }
+                    None => {}
+                },
                 _ = ticks.tick() => if pump.is_dead() {
                     break Exit::Silent;
                 },
@@ -99,13 +142,8 @@ impl WebSocketLink {
         };
         let unwritten = pump.take_unwritten();
         let ended = match exit {
-            Exit::Drained => {
-                pump.close(frame(CloseCode::Normal, "")).await;
-                Ended::ClosedHere
-            }
-            Exit::Closed => {
-                let reason = std::mem::take(&mut *closing.reason.lock());
-                pump.close(frame(CloseCode::Normal, &reason)).await;
+            Exit::Drained | Exit::Closed => {
+                pump.close(farewell).await;
                 Ended::ClosedHere
             }
             Exit::Silent => Ended::TimedOut,
@@ -121,6 +159,26 @@ impl WebSocketLink {
         };
         drop(place);
         SocketEnd { ended, unwritten }
+    }
+}
+
+/// Gives nothing and takes nothing.
+struct Nothing;
+
+impl Source for Nothing {
+    fn poll_drain(
+        &mut self,
+        _context: &mut Context<'_>,
+        _into: &mut Vec<Outgoing>,
+        _max: usize,
+    ) -> Poll<Drained> {
+        Poll::Ready(Drained::End)
+    }
+}
+
+impl TextReceiver for Nothing {
+    fn on_text(&mut self, _text: Bytes) -> Flow {
+        Flow::Stop
     }
 }
 

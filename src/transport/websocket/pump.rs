@@ -47,8 +47,10 @@ pub(super) struct Pump<S, R> {
     batch: VecDeque<Outgoing>,
     drained: Vec<Outgoing>,
     unflushed: bool,
-    /// The source has ended.
+    /// Nothing more is taken out of the source.
     ending: bool,
+    /// The source ends as soon as it has nothing at hand.
+    finishing: bool,
     reading: Reading,
     /// Something came since the last tick.
     heard: bool,
@@ -93,6 +95,7 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
             drained: Vec::with_capacity(WRITE_BATCH_ITEMS_MAX),
             unflushed: false,
             ending: false,
+            finishing: false,
             reading: Reading::On,
             heard: true,
             pinged: false,
@@ -127,6 +130,12 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
         // An error shows again when the exchange goes on.
         let _ = Pin::new(&mut self.socket).start_send(Message::Ping(Bytes::new()));
         false
+    }
+
+    /// Reads nothing more, and takes what the source holds for all that it will give.
+    pub(super) fn finish(&mut self) {
+        self.finishing = true;
+        self.reading = Reading::Stopped;
     }
 
     pub(super) fn take_unwritten(&mut self) -> Vec<Outgoing> {
@@ -267,7 +276,10 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
                 self.ending = true;
                 false
             }
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.ending = self.finishing;
+                false
+            }
         }
     }
 }
