@@ -1,4 +1,5 @@
 //! hyperty-router: skeleton.
+
 pub mod address;
 pub mod bus;
 pub mod fib;
@@ -6,12 +7,12 @@ pub mod handover;
 pub mod limits;
 pub mod link;
 pub mod message;
+pub mod node;
 pub mod p2p;
 pub mod registry;
 pub mod slab;
 pub mod status;
-pub mod ua;
-pub mod node;
-pub mod slab;
-pub mod status;
 pub mod subscription;
+#[cfg(any(feature = "quic", feature = "websocket"))]
+pub mod transport;
+pub mod ua;

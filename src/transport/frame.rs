@@ -1,0 +1,296 @@
+//! The frame of a P2P link, pure bytes: no socket is here.
+//!
+//! ```text
+//! length  varint   counts what follows it
+//! kind    varint   0 message, 1 control
+//! number  varint   messages only; 0 is plain
+//! bytes            the message, or the control object
+//! ```
+//!
+//! Varints are those of RFC 9000 §16. The frame lies in the stream at no alignment with what the reads give.
+//! A control frame without bytes says nothing; it opens a stream ([`OPENING`]) and is passed over.
+
+use std::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::{
+    limits::{COALESCED_BYTES_MAX, FRAME_HEAD_BYTES_MAX},
+    link::Outgoing,
+};
+
+/// What opens a stream: a control frame without bytes, sent first by the accepting side once it knows who is there
+/// and then by the dialling side on the connection that it keeps.
+pub const OPENING: [u8; 2] = [1, 1];
+
+/// The largest value of a varint, 2^62 − 1.
+pub const VARINT_MAX: u64 = (1 << 62) - 1;
+
+const MESSAGE: u64 = 0;
+const CONTROL: u64 = 1;
+
+/// One frame, its bytes shared with the chunk it came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// A message.
+    Message {
+        /// Its number in the stream of its sender; 0 is plain.
+        number: u64,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A control object.
+    Control(Bytes),
+}
+
+/// Cuts a byte stream into frames, whatever chunks it comes in.
+///
+/// A frame that lies within one chunk is a slice of it; one across chunks is copied once. Memory: the chunk being
+/// read, and at most one frame of the allowed length.
+#[derive(Debug)]
+pub struct FrameDecoder {
+    payload_bytes_max: usize,
+    chunk: Bytes,
+    /// The beginning of a frame that the chunks so far did not complete.
+    partial: BytesMut,
+}
+
+impl FrameDecoder {
+    /// A decoder that refuses payloads of more than `payload_bytes_max` bytes.
+    pub fn new(payload_bytes_max: usize) -> Self {
+        FrameDecoder { payload_bytes_max, chunk: Bytes::new(), partial: BytesMut::new() }
+    }
+
+    /// Takes the next chunk of the stream, once [`FrameDecoder::next_frame`] has returned `None`.
+    ///
+    /// # Panics
+    /// If the chunk before it was not used up.
+    pub fn feed(&mut self, chunk: Bytes) {
+        assert!(self.chunk.is_empty(), "feed: the last chunk has {} bytes left", self.chunk.len());
+        self.chunk = chunk;
+    }
+
+    /// The next frame, or `None` when more bytes are needed. O(1) for a frame within one chunk.
+    ///
+    /// # Errors
+    /// [`FrameError`]; the stream cannot be read any further then.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameError> {
+        if !self.partial.is_empty() {
+            return self.complete_partial();
+        }
+        match self.whole_length(&self.chunk)? {
+            Some(bytes) if bytes <= self.chunk.len() => {
+                let frame = self.chunk.split_to(bytes);
+                self.parse(frame).map(Some)
+            }
+            _ => {
+                self.partial.extend_from_slice(&self.chunk);
+                self.chunk.clear();
+                Ok(None)
+            }
+        }
+    }
+
+    /// True if the stream may end here: no frame has begun.
+    pub fn is_between_frames(&self) -> bool {
+        self.chunk.is_empty() && self.partial.is_empty()
+    }
+
+    fn complete_partial(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            let wanted = match self.whole_length(&self.partial)? {
+                Some(bytes) => bytes - self.partial.len(),
+                None => varint_bytes(self.partial[0]) - self.partial.len(),
+            };
+            if wanted == 0 {
+                let frame = self.partial.split().freeze();
+                self.partial = BytesMut::new();
+                return self.parse(frame).map(Some);
+            }
+            if self.chunk.is_empty() {
+                return Ok(None);
+            }
+            let taken = wanted.min(self.chunk.len());
+            self.partial.reserve(wanted);
+            self.partial.extend_from_slice(&self.chunk.split_to(taken));
+        }
+    }
+
+    /// Bytes of the frame that begins in `bytes`, its length field included, if that field is there whole.
+    fn whole_length(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        let Some((length, field)) = read_varint(bytes) else { return Ok(None) };
+        let bytes_max = self.payload_bytes_max + FRAME_HEAD_BYTES_MAX;
+        match usize::try_from(length) {
+            Ok(length) if length <= bytes_max => Ok(Some(field + length)),
+            _ => Err(FrameError::TooLong { bytes: length, bytes_max: self.payload_bytes_max }),
+        }
+    }
+
+    fn parse(&self, mut frame: Bytes) -> Result<Frame, FrameError> {
+        take_varint(&mut frame)?;
+        let frame = match take_varint(&mut frame)? {
+            MESSAGE => Frame::Message { number: take_varint(&mut frame)?, bytes: frame },
+            CONTROL => Frame::Control(frame),
+            kind => return Err(FrameError::UnknownKind { kind }),
+        };
+        let (Frame::Message { bytes, .. } | Frame::Control(bytes)) = &frame;
+        if bytes.len() > self.payload_bytes_max {
+            let bytes_max = self.payload_bytes_max;
+            return Err(FrameError::TooLong { bytes: bytes.len() as u64, bytes_max });
+        }
+        Ok(frame)
+    }
+}
+
+/// Gathers frames into few buffers for one write.
+///
+/// Small payloads are copied next to their heads into one buffer; large ones stay the caller's, shared.
+#[derive(Debug, Default)]
+pub struct BatchEncoder {
+    buffer: BytesMut,
+    chunks: Vec<Bytes>,
+    bytes: usize,
+}
+
+impl BatchEncoder {
+    /// Makes room for `items` at once, so that a batch costs one allocation.
+    pub fn reserve(&mut self, items: &[Outgoing]) {
+        let copied = |item: &Outgoing| match payload(item).len() {
+            bytes if bytes <= COALESCED_BYTES_MAX => FRAME_HEAD_BYTES_MAX + bytes,
+            _ => FRAME_HEAD_BYTES_MAX,
+        };
+        self.buffer.reserve(items.iter().map(copied).sum());
+    }
+
+    /// Adds one frame.
+    ///
+    /// # Panics
+    /// If a number is over [`VARINT_MAX`], which no sender reaches by counting.
+    pub fn push(&mut self, item: &Outgoing) {
+        let payload = payload(item);
+        let before = self.buffer.len();
+        match item {
+            Outgoing::Message { hop, .. } => {
+                let number = hop.map_or(0, |hop| hop.number);
+                write_varint(&mut self.buffer, (1 + varint_size(number) + payload.len()) as u64);
+                write_varint(&mut self.buffer, MESSAGE);
+                write_varint(&mut self.buffer, number);
+            }
+            Outgoing::Control(_) => {
+                write_varint(&mut self.buffer, (1 + payload.len()) as u64);
+                write_varint(&mut self.buffer, CONTROL);
+            }
+        }
+        self.bytes += self.buffer.len() - before + payload.len();
+        if payload.len() <= COALESCED_BYTES_MAX {
+            self.buffer.extend_from_slice(payload);
+        } else {
+            self.chunks.push(self.buffer.split().freeze());
+            self.chunks.push(payload.clone());
+        }
+    }
+
+    /// Bytes gathered so far.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The chunks gathered, to be written in order; the encoder is empty after it and holds no memory of theirs.
+    pub fn take(&mut self) -> Vec<Bytes> {
+        if !self.buffer.is_empty() {
+            self.chunks.push(std::mem::take(&mut self.buffer).freeze());
+        }
+        self.bytes = 0;
+        std::mem::take(&mut self.chunks)
+    }
+}
+
+fn payload(item: &Outgoing) -> &Bytes {
+    match item {
+        Outgoing::Message { bytes, .. } | Outgoing::Control(bytes) => bytes,
+    }
+}
+
+/// Appends `value` as an RFC 9000 varint, in its shortest form.
+///
+/// # Panics
+/// If `value` is over [`VARINT_MAX`].
+pub fn write_varint(into: &mut BytesMut, value: u64) {
+    match varint_size(value) {
+        1 => into.extend_from_slice(&[value as u8]),
+        2 => into.extend_from_slice(&(value as u16 | 1 << 14).to_be_bytes()),
+        4 => into.extend_from_slice(&(value as u32 | 2 << 30).to_be_bytes()),
+        _ => into.extend_from_slice(&(value | 3 << 62).to_be_bytes()),
+    }
+}
+
+/// The varint at the beginning of `bytes` and how many bytes it takes, or `None` if it isn't there whole.
+pub fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
+    let first = *bytes.first()?;
+    let size = varint_bytes(first);
+    let rest = bytes.get(1..size)?;
+    let value = rest.iter().fold(u64::from(first & 0x3f), |value, &b| value << 8 | u64::from(b));
+    Some((value, size))
+}
+
+fn take_varint(bytes: &mut Bytes) -> Result<u64, FrameError> {
+    let (value, size) = read_varint(bytes).ok_or(FrameError::HeadCutShort)?;
+    bytes.advance(size);
+    Ok(value)
+}
+
+/// Bytes of the varint whose first byte is `first`.
+fn varint_bytes(first: u8) -> usize {
+    1 << (first >> 6)
+}
+
+/// Bytes of the shortest varint of `value`.
+fn varint_size(value: u64) -> usize {
+    match value {
+        0..=0x3f => 1,
+        0x40..=0x3fff => 2,
+        0x4000..=0x3fff_ffff => 4,
+        _ => {
+            assert!(value <= VARINT_MAX, "varint: {value} is over {VARINT_MAX}");
+            8
+        }
+    }
+}
+
+/// Why a stream is no sequence of frames. All of these are the peer's fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A frame longer than allowed; nothing was allocated for it.
+    TooLong {
+        /// Bytes announced.
+        bytes: u64,
+        /// Payload bytes allowed.
+        bytes_max: usize,
+    },
+    /// A kind that isn't known.
+    UnknownKind {
+        /// The kind.
+        kind: u64,
+    },
+    /// The length ends inside the frame's own head.
+    HeadCutShort,
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::TooLong { bytes, bytes_max } => {
+                write!(f, "frame of {bytes} bytes, allowed are {bytes_max}")
+            }
+            FrameError::UnknownKind { kind } => write!(f, "unknown frame kind {kind}"),
+            FrameError::HeadCutShort => f.write_str("frame length ends within the frame's head"),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+#[cfg(test)]
+#[path = "frame_tests.rs"]
+mod tests;

@@ -1,0 +1,325 @@
+//! The one endpoint of a runtime: its key, its UDP socket, whom it dials and whom it lets in.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use quinn::{
+    ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig,
+    TokioRuntime, TransportConfig,
+    crypto::rustls::{QuicClientConfig, QuicServerConfig},
+    rustls::pki_types::CertificateDer,
+};
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc},
+    task::{AbortHandle, JoinSet},
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{
+    Blackhole, CloseCode, Expectation, Fingerprint, QuicConfig, QuicLink,
+    blackhole::BlackholeSocket,
+    tls::{Expected, Identity, Pin},
+};
+use crate::{
+    limits::{QUIC_ACCEPT_QUEUE, QUIC_CANDIDATES_MAX, QUIC_HANDSHAKES_MAX},
+    transport::frame::OPENING,
+};
+
+/// A name has no meaning when keys are pinned; TLS wants one and we don't send it.
+const SERVER_NAME: &str = "hyperty";
+
+/// One endpoint for all QUIC connections of a runtime, dialling and accepting on one UDP socket.
+///
+/// Dropping it stops accepting; links that exist go on.
+#[derive(Debug)]
+pub struct QuicEndpoint {
+    endpoint: Endpoint,
+    identity: Identity,
+    expected: Expected,
+    blackhole: Blackhole,
+    config: QuicConfig,
+    dialling: Arc<TransportConfig>,
+    accepted: Mutex<mpsc::Receiver<QuicLink>>,
+    acceptor: AbortHandle,
+}
+
+impl QuicEndpoint {
+    /// Binds `address` (port 0: any) and makes a new key. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Those of the socket; [`super::ConfigError`] as `InvalidInput`.
+    pub fn bind(address: SocketAddr, config: QuicConfig) -> io::Result<QuicEndpoint> {
+        let identity = Identity::generate()?;
+        let expected = Expected::default();
+        let blackhole = Blackhole::default();
+        let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
+        // The accepting side opens the one stream, so only a dialling side lets its peer open one.
+        let accepting = Arc::new(config.transport(0).map_err(invalid)?);
+        let dialling = Arc::new(config.transport(1).map_err(invalid)?);
+
+        let socket = TokioRuntime.wrap_udp_socket(std::net::UdpSocket::bind(address)?)?;
+        let socket = BlackholeSocket { inner: socket, switch: blackhole.clone() };
+        let tls = identity.server(&expected).map_err(io::Error::other)?;
+        let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
+        let mut server = ServerConfig::with_crypto(Arc::new(tls));
+        server.transport_config(accepting).max_incoming(QUIC_HANDSHAKES_MAX);
+        let endpoint = Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            Some(server),
+            Arc::new(socket),
+            Arc::new(TokioRuntime),
+        )?;
+
+        let (sender, accepted) = mpsc::channel(QUIC_ACCEPT_QUEUE);
+        let admission = Admission { expected: expected.clone(), sender, config: config.clone() };
+        let acceptor = tokio::spawn(accept_all(endpoint.clone(), admission)).abort_handle();
+        let accepted = Mutex::new(accepted);
+        Ok(QuicEndpoint {
+            endpoint,
+            identity,
+            expected,
+            blackhole,
+            config,
+            dialling,
+            accepted,
+            acceptor,
+        })
+    }
+
+    /// The address that is bound.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Our key's fingerprint, for the `connectionDescription`.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.identity.fingerprint()
+    }
+
+    /// The switch that makes this endpoint's network swallow everything.
+    pub fn blackhole(&self) -> Blackhole {
+        self.blackhole.clone()
+    }
+
+    /// Lets the holder of `fingerprint`'s key in, as long as the guard lives. Several guards count.
+    pub fn expect(&self, fingerprint: Fingerprint) -> Expectation {
+        self.expected.add(fingerprint)
+    }
+
+    /// Lets the holder of that key in no longer, whoever still holds a guard.
+    pub fn unexpect(&self, fingerprint: Fingerprint) {
+        self.expected.remove(fingerprint);
+    }
+
+    /// The next connection of an expected peer. `None` once the endpoint is closed. Cancel-safe.
+    pub async fn accept(&self) -> Option<QuicLink> {
+        self.accepted.lock().await.recv().await
+    }
+
+    /// Connects to the holder of `expected`'s key at the first of `candidates` that answers.
+    ///
+    /// All are tried at once, at most the first 8; returns when the peer has let us in. Dropping the future
+    /// abandons all attempts.
+    ///
+    /// # Errors
+    /// [`DialError`], at the latest after the configured handshake time.
+    pub async fn dial(
+        &self,
+        candidates: &[SocketAddr],
+        expected: Fingerprint,
+    ) -> Result<QuicLink, DialError> {
+        let (tls, pin) = self.identity.client(expected).map_err(failed)?;
+        let tls = QuicClientConfig::try_from(tls).map_err(failed)?;
+        let mut client = ClientConfig::new(Arc::new(tls));
+        client.transport_config(self.dialling.clone());
+        let mut attempts = JoinSet::new();
+        for &candidate in candidates.iter().take(QUIC_CANDIDATES_MAX) {
+            attempts.spawn(attempt(self.endpoint.clone(), client.clone(), candidate));
+        }
+        let after = self.config.handshake;
+        let (connection, mut send, receive) = match timeout(after, first(attempts)).await {
+            Ok(Ok(attempt)) => attempt,
+            Ok(Err(error)) => return Err(explain(error, expected, &pin)),
+            Err(_) => return Err(explain(DialError::TimedOut { after }, expected, &pin)),
+        };
+        send.write_all(&OPENING).await.map_err(failed)?;
+        let payload_bytes_max = self.config.payload_bytes_max;
+        Ok(QuicLink { connection, send, receive, peer: expected, payload_bytes_max })
+    }
+
+    /// Closes every connection with `reason` and waits until the peers were told.
+    pub async fn close(&self, reason: &str) {
+        self.acceptor.abort();
+        self.endpoint.close(CloseCode::Done.into(), reason.as_bytes());
+        self.endpoint.wait_idle().await;
+    }
+}
+
+impl Drop for QuicEndpoint {
+    fn drop(&mut self) {
+        self.acceptor.abort();
+        self.endpoint.set_server_config(None);
+    }
+}
+
+type Attempt = (quinn::Connection, quinn::SendStream, quinn::RecvStream);
+
+/// One candidate, until the peer has opened the stream: only then it has accepted our key.
+async fn attempt(
+    endpoint: Endpoint,
+    client: ClientConfig,
+    candidate: SocketAddr,
+) -> Result<Attempt, DialError> {
+    let connecting = endpoint.connect_with(client, candidate, SERVER_NAME).map_err(failed)?;
+    let connection = connecting.await.map_err(refused)?;
+    let (send, mut receive) = connection.accept_bi().await.map_err(refused)?;
+    read_opening(&mut receive).await.map_err(failed)?;
+    Ok((connection, send, receive))
+}
+
+/// The first attempt that succeeds, or the most telling error. The others are abandoned.
+async fn first(mut attempts: JoinSet<Result<Attempt, DialError>>) -> Result<Attempt, DialError> {
+    let mut worst = DialError::NoCandidate;
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok(attempt)) => return Ok(attempt),
+            Ok(Err(error)) if matches!(worst, DialError::Refused { .. }) => drop(error),
+            Ok(Err(error)) => worst = error,
+            Err(error) => worst = failed(error),
+        }
+    }
+    Err(worst)
+}
+
+fn explain(error: DialError, expected: Fingerprint, pin: &Pin) -> DialError {
+    match pin.mismatch() {
+        Some(found) => DialError::WrongFingerprint { expected, found },
+        None => error,
+    }
+}
+
+fn refused(error: ConnectionError) -> DialError {
+    match error {
+        ConnectionError::ConnectionClosed(close) => {
+            DialError::Refused { reason: close.to_string() }
+        }
+        ConnectionError::ApplicationClosed(close) => {
+            DialError::Refused { reason: close.to_string() }
+        }
+        other => failed(other),
+    }
+}
+
+fn failed(error: impl fmt::Display) -> DialError {
+    DialError::Failed { reason: error.to_string() }
+}
+
+/// What a handshake that comes in needs.
+#[derive(Clone, Debug)]
+struct Admission {
+    expected: Expected,
+    sender: mpsc::Sender<QuicLink>,
+    config: QuicConfig,
+}
+
+async fn accept_all(endpoint: Endpoint, admission: Admission) {
+    let handshakes = Arc::new(Semaphore::new(QUIC_HANDSHAKES_MAX));
+    while let Some(incoming) = endpoint.accept().await {
+        let permit = match handshakes.clone().try_acquire_owned() {
+            Ok(permit) if !admission.expected.is_empty() => permit,
+            _ => {
+                incoming.refuse();
+                continue;
+            }
+        };
+        let admission = admission.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let from = incoming.remote_address();
+            match timeout(admission.config.handshake, admit(incoming, &admission)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(reason)) => debug!(%from, reason, "QUIC handshake failed"),
+                Err(_) => debug!(%from, "QUIC handshake timed out"),
+            }
+        });
+    }
+}
+
+/// One incoming connection, until the dialling side has chosen it and somebody takes it.
+async fn admit(incoming: Incoming, admission: &Admission) -> Result<(), String> {
+    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let peer = peer_fingerprint(&connection).ok_or("no client certificate")?;
+    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
+    send.write_all(&OPENING).await.map_err(|error| error.to_string())?;
+    read_opening(&mut receive).await?;
+    let payload_bytes_max = admission.config.payload_bytes_max;
+    let link = QuicLink { connection, send, receive, peer, payload_bytes_max };
+    admission.sender.send(link).await.map_err(|refused| {
+        refused.0.connection.close(CloseCode::NotTaken.into(), b"nobody accepts");
+        "nobody accepts".to_string()
+    })
+}
+
+async fn read_opening(receive: &mut quinn::RecvStream) -> Result<(), String> {
+    let mut opening = [0; OPENING.len()];
+    receive.read_exact(&mut opening).await.map_err(|error| error.to_string())?;
+    if opening != OPENING {
+        return Err(format!("stream opened with {opening:?} instead of {OPENING:?}"));
+    }
+    Ok(())
+}
+
+fn peer_fingerprint(connection: &quinn::Connection) -> Option<Fingerprint> {
+    let identity = connection.peer_identity()?;
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    Fingerprint::of(chain.first()?).ok()
+}
+
+/// Why a dial gave no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The list of candidates was empty.
+    NoCandidate,
+    /// Who answered holds another key.
+    WrongFingerprint {
+        /// What came by signalling.
+        expected: Fingerprint,
+        /// What was met.
+        found: Fingerprint,
+    },
+    /// The peer does not want us: it expects another key, or nobody.
+    Refused {
+        /// Its words.
+        reason: String,
+    },
+    /// No candidate answered in time.
+    TimedOut {
+        /// How long was waited.
+        after: Duration,
+    },
+    /// All candidates failed.
+    Failed {
+        /// What the last one failed with.
+        reason: String,
+    },
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::NoCandidate => f.write_str("no candidate to dial"),
+            DialError::WrongFingerprint { expected, found } => {
+                write!(f, "the peer's key has fingerprint {found}, expected was {expected}")
+            }
+            DialError::Refused { reason } => write!(f, "refused by the peer: {reason}"),
+            DialError::TimedOut { after } => write!(f, "no candidate answered in {after:?}"),
+            DialError::Failed { reason } => write!(f, "no candidate could be reached: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}

@@ -1,0 +1,243 @@
+//! One QUIC connection to one peer runtime: frames out of an outbox, frames in to a receiver.
+
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
+use tokio::task::AbortHandle;
+
+use super::{CloseCode, Fingerprint};
+use crate::{
+    limits::{CLOSE_REASON_BYTES_MAX, QUIC_DRAIN, WRITE_BATCH_BYTES_MAX, WRITE_BATCH_ITEMS_MAX},
+    link::{Drained, Outbox, Outgoing},
+    transport::{
+        Ended, Flow,
+        frame::{BatchEncoder, Frame, FrameDecoder, FrameError},
+    },
+};
+
+/// Chunks taken out of the stream by one read.
+const READ_CHUNKS: usize = 32;
+
+/// What takes the frames of one connection, called by one task, in order.
+///
+/// **No call blocks or waits.**
+pub trait LinkReceiver: Send + 'static {
+    /// A message and its number (0: plain). It is taken in any case; the verdict is about the next.
+    fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow;
+    /// A control object, as it came.
+    fn on_control(&mut self, bytes: Bytes);
+    /// Nothing more is at hand: the time for an acknowledgement of the whole batch.
+    fn on_batch_end(&mut self) {}
+}
+
+/// A connection whose peer is known and wants us. Dropped without [`QuicLink::run`], it is closed.
+#[derive(Debug)]
+pub struct QuicLink {
+    pub(super) connection: Connection,
+    pub(super) send: SendStream,
+    pub(super) receive: RecvStream,
+    pub(super) peer: Fingerprint,
+    pub(super) payload_bytes_max: usize,
+}
+
+/// Closes and observes a connection that runs elsewhere. Cheap to clone; keeps no connection open.
+#[derive(Clone, Debug)]
+pub struct QuicHandle(Connection);
+
+impl QuicHandle {
+    /// Closes at once, telling the peer `reason`, cut at 120 bytes. What wasn't sent yet is not sent. Idempotent.
+    pub fn close(&self, reason: &str) {
+        self.0.close(CloseCode::Done.into(), cut(reason).as_bytes());
+    }
+
+    /// The peer's address at the moment; it changes when the peer's network does.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.0.remote_address()
+    }
+
+    /// The smoothed round trip.
+    pub fn round_trip(&self) -> Duration {
+        self.0.rtt()
+    }
+}
+
+impl QuicLink {
+    /// The key that the peer proved to hold.
+    pub fn peer_fingerprint(&self) -> Fingerprint {
+        self.peer
+    }
+
+    /// A handle that stays useful while [`QuicLink::run`] owns the link.
+    pub fn handle(&self) -> QuicHandle {
+        QuicHandle(self.connection.clone())
+    }
+
+    /// Carries frames both ways until the connection ends; dropping the future closes it.
+    ///
+    /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is closed and
+    /// empty, the connection is closed in order after the peer acknowledged all. `outbox` is left as it is when the
+    /// connection ends first; up to one batch taken out of it may not have been sent.
+    pub async fn run<R: LinkReceiver>(self, outbox: Arc<Outbox<Outgoing>>, receiver: R) -> Ended {
+        let QuicLink { connection, send, receive, payload_bytes_max, .. } = self;
+        let writer = tokio::spawn(write(connection.clone(), send, outbox));
+        let guard = Guard { connection, writer: writer.abort_handle() };
+        let decoder = FrameDecoder::new(payload_bytes_max);
+        match read(&guard.connection, receive, decoder, receiver).await {
+            ReadEnd::Finished => ended(guard.connection.closed().await),
+            ReadEnd::Lost(error) => ended(error),
+            ReadEnd::Broken(reason) => {
+                guard.connection.close(CloseCode::Protocol.into(), cut(&reason).as_bytes());
+                Ended::Protocol { reason }
+            }
+        }
+    }
+}
+
+/// Ends both directions when the run ends, however that happens.
+struct Guard {
+    connection: Connection,
+    writer: AbortHandle,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.writer.abort();
+        self.connection.close(CloseCode::Done.into(), b"");
+    }
+}
+
+enum ReadEnd {
+    /// Nothing more is to be read: one side's outbox will end the connection.
+    Finished,
+    Lost(ConnectionError),
+    Broken(String),
+}
+
+impl From<FrameError> for ReadEnd {
+    fn from(error: FrameError) -> Self {
+        ReadEnd::Broken(error.to_string())
+    }
+}
+
+impl From<ReadError> for ReadEnd {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::ConnectionLost(error) => ReadEnd::Lost(error),
+            other => ReadEnd::Broken(other.to_string()),
+        }
+    }
+}
+
+async fn read<R: LinkReceiver>(
+    connection: &Connection,
+    mut stream: RecvStream,
+    mut decoder: FrameDecoder,
+    mut receiver: R,
+) -> ReadEnd {
+    let mut chunks: [Bytes; READ_CHUNKS] = std::array::from_fn(|_| Bytes::new());
+    loop {
+        let count = match stream.read_chunks(&mut chunks).await {
+            Ok(Some(count)) => count,
+            Ok(None) if decoder.is_between_frames() => return ReadEnd::Finished,
+            Ok(None) => return ReadEnd::Broken("stream ends within a frame".into()),
+            Err(error) => return error.into(),
+        };
+        for chunk in &mut chunks[..count] {
+            decoder.feed(std::mem::take(chunk));
+            if let Err(end) = hand_over(connection, &mut decoder, &mut receiver).await {
+                receiver.on_batch_end();
+                return end;
+            }
+        }
+        receiver.on_batch_end();
+        tokio::task::consume_budget().await;
+    }
+}
+
+/// Hands the frames of one chunk to the receiver, waiting where it asks for that.
+async fn hand_over<R: LinkReceiver>(
+    connection: &Connection,
+    decoder: &mut FrameDecoder,
+    receiver: &mut R,
+) -> Result<(), ReadEnd> {
+    while let Some(frame) = decoder.next_frame()? {
+        let flow = match frame {
+            Frame::Message { number, bytes } => receiver.on_message(number, bytes),
+            Frame::Control(bytes) => {
+                if !bytes.is_empty() {
+                    receiver.on_control(bytes);
+                }
+                Flow::Continue
+            }
+        };
+        match flow {
+            Flow::Continue => {}
+            Flow::Pause(resume) => {
+                receiver.on_batch_end();
+                tokio::select! {
+                    () = resume.notified() => {}
+                    error = connection.closed() => return Err(ReadEnd::Lost(error)),
+                }
+            }
+            Flow::Stop => return Err(ReadEnd::Finished),
+        }
+    }
+    Ok(())
+}
+
+async fn write(connection: Connection, mut stream: SendStream, outbox: Arc<Outbox<Outgoing>>) {
+    match write_all(&mut stream, &outbox).await {
+        Ok(()) => {
+            // An error means that the connection is gone already.
+            let _ = stream.finish();
+            let _ = tokio::time::timeout(QUIC_DRAIN, stream.stopped()).await;
+            connection.close(CloseCode::Done.into(), b"done");
+        }
+        Err(WriteError::Stopped(_)) => {
+            connection.close(CloseCode::Protocol.into(), b"stream stopped");
+        }
+        // The reader meets the same end and tells of it.
+        Err(_) => {}
+    }
+}
+
+/// Writes until the outbox is closed and empty.
+async fn write_all(stream: &mut SendStream, outbox: &Outbox<Outgoing>) -> Result<(), WriteError> {
+    let mut batch = Vec::with_capacity(WRITE_BATCH_ITEMS_MAX);
+    let mut encoder = BatchEncoder::default();
+    loop {
+        let drained =
+            poll_fn(|context| outbox.poll_drain(context, &mut batch, WRITE_BATCH_ITEMS_MAX)).await;
+        if drained == Drained::End {
+            return Ok(());
+        }
+        encoder.reserve(&batch);
+        for item in batch.drain(..) {
+            encoder.push(&item);
+            if encoder.bytes() >= WRITE_BATCH_BYTES_MAX {
+                stream.write_all_chunks(&mut encoder.take()).await?;
+            }
+        }
+        stream.write_all_chunks(&mut encoder.take()).await?;
+        tokio::task::consume_budget().await;
+    }
+}
+
+fn ended(error: ConnectionError) -> Ended {
+    match error {
+        ConnectionError::LocallyClosed => Ended::ClosedHere,
+        ConnectionError::TimedOut => Ended::TimedOut,
+        ConnectionError::ApplicationClosed(close) => Ended::ClosedByPeer {
+            code: close.error_code.into_inner(),
+            reason: String::from_utf8_lossy(&close.reason).into_owned(),
+        },
+        ConnectionError::TransportError(error) => Ended::Protocol { reason: error.to_string() },
+        other => Ended::Lost { reason: other.to_string() },
+    }
+}
+
+/// `reason` within the bound of what is sent, cut between characters.
+fn cut(reason: &str) -> &str {
+    &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)]
+}

@@ -1,0 +1,46 @@
+//! QUIC between runtimes: one endpoint for all connections of a runtime, one stream a connection.
+//!
+//! Both ends show a self-signed key, and each accepts only the key whose fingerprint came by signalling
+//! ([`Fingerprint`]). TLS 1.3 only, ALPN `hyperty-p2p/1`, no 0-RTT, no resumption. Which runtime stands behind a
+//! fingerprint, and what its messages mean, is not known here.
+//!
+//! ```text
+//!  dial ──► handshake ◄── accept          each side pins the other's key
+//!           OPENING  ◄── accepting side    it knows who dialled, and wants it
+//!  OPENING ──►                             on the one candidate that the dialling side keeps
+//!  frames  ◄──► frames                     see `transport::frame`
+//! ```
+
+mod blackhole;
+mod config;
+mod endpoint;
+mod fingerprint;
+mod link;
+mod tls;
+
+pub use blackhole::Blackhole;
+pub use config::{ConfigError, QuicConfig};
+pub use endpoint::{DialError, QuicEndpoint};
+pub use fingerprint::{Fingerprint, ParseFingerprintError};
+pub use link::{LinkReceiver, QuicHandle, QuicLink};
+pub use tls::Expectation;
+
+/// The ALPN protocol of a P2P link.
+pub const ALPN: &str = "hyperty-p2p/1";
+
+/// Why we closed a connection, as the peer sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseCode {
+    /// An ordinary end.
+    Done = 0,
+    /// The peer broke the protocol.
+    Protocol = 1,
+    /// Nobody took the connection in time.
+    NotTaken = 2,
+}
+
+impl From<CloseCode> for quinn::VarInt {
+    fn from(code: CloseCode) -> Self {
+        quinn::VarInt::from_u32(code as u32)
+    }
+}

@@ -1,0 +1,262 @@
+//! The key of an endpoint and the pinning of its peers' keys. No name, no chain, no date is looked at: the
+//! fingerprint that came by signalling is the whole of trust, and the handshake proves possession of the key.
+
+use std::{
+    collections::HashMap,
+    fmt, io,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error,
+    PeerIncompatible, ServerConfig, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
+    server::{
+        NoServerSessionStorage,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+};
+
+use super::{ALPN, Fingerprint};
+
+/// A self-signed key, made when the endpoint is bound and never written down.
+pub(super) struct Identity {
+    certificate: CertificateDer<'static>,
+    key_der: Vec<u8>,
+    provider: Arc<CryptoProvider>,
+    fingerprint: Fingerprint,
+}
+
+impl Identity {
+    pub(super) fn generate() -> io::Result<Self> {
+        let made = rcgen::generate_simple_self_signed(Vec::new()).map_err(io::Error::other)?;
+        let certificate = made.cert.der().clone();
+        let fingerprint = Fingerprint::of(&certificate).map_err(io::Error::other)?;
+        let provider = Arc::new(ring::default_provider());
+        Ok(Identity {
+            certificate,
+            key_der: made.signing_key.serialize_der(),
+            provider,
+            fingerprint,
+        })
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Accepts, from whoever dials, the keys expected at that moment.
+    pub(super) fn server(&self, expected: &Expected) -> Result<ServerConfig, Error> {
+        let verifier = PinnedClients {
+            expected: expected.clone(),
+            algorithms: self.provider.signature_verification_algorithms,
+        };
+        let mut config = ServerConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_single_cert(vec![self.certificate.clone()], self.key())?;
+        config.alpn_protocols = vec![ALPN.into()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config.max_early_data_size = 0;
+        Ok(config)
+    }
+
+    /// Accepts one key; what was found instead is left in the verifier.
+    pub(super) fn client(&self, expected: Fingerprint) -> Result<(ClientConfig, Pin), Error> {
+        let pin = Pin(Arc::new(PinnedServer {
+            expected,
+            found: Mutex::new(None),
+            algorithms: self.provider.signature_verification_algorithms,
+        }));
+        let mut config = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(pin.0.clone())
+            .with_client_auth_cert(vec![self.certificate.clone()], self.key())?;
+        config.alpn_protocols = vec![ALPN.into()];
+        config.resumption = Resumption::disabled();
+        config.enable_early_data = false;
+        config.enable_sni = false;
+        Ok((config, pin))
+    }
+
+    fn key(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key_der.clone()))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Identity").field(&self.fingerprint).finish()
+    }
+}
+
+/// The keys that may dial us now, each with the number of those who expect it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Expected(Arc<Mutex<HashMap<Fingerprint, usize>>>);
+
+impl Expected {
+    pub(super) fn add(&self, fingerprint: Fingerprint) -> Expectation {
+        *self.0.lock().entry(fingerprint).or_default() += 1;
+        Expectation { fingerprint, table: Arc::downgrade(&self.0) }
+    }
+
+    pub(super) fn remove(&self, fingerprint: Fingerprint) {
+        self.0.lock().remove(&fingerprint);
+    }
+
+    pub(super) fn contains(&self, fingerprint: Fingerprint) -> bool {
+        self.0.lock().contains_key(&fingerprint)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
+/// A key may dial us as long as this lives. Dropping it leaves connections that exist alone.
+#[derive(Debug)]
+#[must_use = "dropping it ends the expectation"]
+pub struct Expectation {
+    fingerprint: Fingerprint,
+    table: Weak<Mutex<HashMap<Fingerprint, usize>>>,
+}
+
+impl Expectation {
+    /// The key expected.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+}
+
+impl Drop for Expectation {
+    fn drop(&mut self) {
+        let Some(table) = self.table.upgrade() else { return };
+        let mut table = table.lock();
+        if let Some(count) = table.get_mut(&self.fingerprint) {
+            *count -= 1;
+            if *count == 0 {
+                table.remove(&self.fingerprint);
+            }
+        }
+    }
+}
+
+/// What a dial pinned, and what it met.
+#[derive(Clone, Debug)]
+pub(super) struct Pin(Arc<PinnedServer>);
+
+impl Pin {
+    /// The key that was shown instead of the expected one, if one was.
+    pub(super) fn mismatch(&self) -> Option<Fingerprint> {
+        *self.0.found.lock()
+    }
+}
+
+#[derive(Debug)]
+struct PinnedServer {
+    expected: Fingerprint,
+    found: Mutex<Option<Fingerprint>>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for PinnedServer {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let found = fingerprint_of(end_entity)?;
+        if found != self.expected {
+            *self.found.lock() = Some(found);
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::ServerDoesNotSupportTls12Or13.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+#[derive(Debug)]
+struct PinnedClients {
+    expected: Expected,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for PinnedClients {
+    fn client_auth_mandatory(&self) -> bool {
+        true
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        if !self.expected.contains(fingerprint_of(end_entity)?) {
+            return Err(CertificateError::ApplicationVerificationFailure.into());
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Err(PeerIncompatible::ServerDoesNotSupportTls12Or13.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
+    Fingerprint::of(certificate).map_err(|_| CertificateError::BadEncoding.into())
+}
