@@ -118,16 +118,19 @@ impl Ownership {
         })
     }
 
-    /// Passes all that `old` owns to `new`. O(addresses of `old`).
+    /// Passes all that `old` owns to `new`, a session that owns nothing yet. O(addresses of `old`).
+    ///
+    /// Among several owners of one address the new one takes the old one's place, so nobody gains a route by it.
     pub fn pass(&mut self, fib: &mut FibWriter, old: Target, new: Target) {
-        for url in self.by_session.remove(&old).unwrap_or_default() {
-            let reasons = self.remove(fib, old, &url);
-            for reason in [Reason::Runtime, Reason::Allocation, Reason::Registration] {
-                if reasons & reason as u8 != 0 {
-                    self.own(fib, new, &url, reason);
-                }
+        let urls = self.by_session.remove(&old).unwrap_or_default();
+        for url in &urls {
+            let owners = self.owned.get_mut(url).into_iter().flatten();
+            owners.filter(|(owner, _)| *owner == old).for_each(|(owner, _)| *owner = new);
+            if let Some(&(last, _)) = self.owned.get(url).and_then(|owners| owners.last()) {
+                fib.insert(&url.address(), Entry::Route { target: last });
             }
         }
+        self.by_session.insert(new, urls);
     }
 
     /// Ends all that `session` owns. O(its addresses).
