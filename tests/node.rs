@@ -19,3 +19,5 @@ mod routing;
 mod session;
 #[path = "node/subscription.rs"]
 mod subscription;
+#[path = "node/threads.rs"]
+mod threads;

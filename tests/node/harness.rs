@@ -64,6 +64,15 @@ impl Net {
         client
     }
 
+    /// The same while others send to it, so that messages may come behind the reply.
+    pub(crate) fn client_amid(&self, name: &str) -> Client {
+        let mut client = self.socket();
+        client.url = format!("hyperty-runtime://a.com/{name}");
+        let reply = self.ask_first(&client, session(1, "open", &client.url));
+        client.token = reply["body"]["runtimeToken"].as_str().unwrap().to_owned();
+        client
+    }
+
     pub(crate) fn frame(&self, client: &Client, text: impl Into<Bytes>) -> FrameEnd {
         self.node.on_frame(&client.socket, text.into(), self.now)
     }
