@@ -172,14 +172,15 @@ impl DomainRegistry for MemoryRegistry {
 
     fn search(&mut self, criteria: &Criteria, now: Instant) -> Vec<Found> {
         self.handle_timeout(now);
-        let urls = self.by_user.get(&criteria.user).into_iter().flatten();
-        let (mut live, gone): (Vec<_>, Vec<_>) = urls
-            .filter_map(|url| self.found(url))
-            .filter(|found| criteria.are_met_by(&found.entry.members))
-            .partition(|found| found.live);
-        live.extend(gone);
-        live.truncate(limits::REGISTRY_FOUND_MAX);
-        live
+        let (urls, entries) = (self.by_user.get(&criteria.user), &self.entries);
+        let of_state = |wanted: bool| {
+            urls.into_iter().flatten().filter(move |url| {
+                let stored = entries.get(*url);
+                stored.is_some_and(|s| s.live == wanted && criteria.are_met_by(&s.members))
+            })
+        };
+        let urls = of_state(true).chain(of_state(false)).take(limits::REGISTRY_FOUND_MAX);
+        urls.filter_map(|url| self.found(url)).collect()
     }
 
     fn update(&mut self, url: &Url, members: Object, now: Instant) -> bool {

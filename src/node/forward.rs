@@ -15,6 +15,7 @@ use crate::{
     message::{Kind, Message, ParseError, ParseErrorKind, To, compose, respond, salvage},
     node::{
         FrameEnd, MessageNode, SESSION_ADDRESS,
+        control::Service,
         metrics::{DropReason, count},
         reply::Reply,
         socket::{Socket, Standing},
@@ -73,7 +74,9 @@ impl MessageNode {
             }
         };
         if let Some(service) = self.service(&address) {
-            if is_request(message.kind()) || message.kind() == Kind::Update {
+            let is_served = is_request(message.kind())
+                || (message.kind() == Kind::Update && service == Service::Registry);
+            if is_served {
                 return self.serve(socket, service, session, message, to, now);
             }
             return self.counters.row(socket.number()).drop(DropReason::Unreachable);
@@ -146,7 +149,7 @@ impl MessageNode {
     fn serve(
         &self,
         socket: &Socket,
-        service: super::control::Service,
+        service: Service,
         session: Target,
         message: &Message,
         to: &str,

@@ -196,7 +196,8 @@ impl MessageNode {
     /// A text frame has come. An ordinary message is in its receivers' queues when this returns; nothing
     /// blocks but the control lock, and that only for messages to the node's own addresses.
     ///
-    /// What is wrong is told to the sender, or counted; only [`FrameEnd`] concerns the transport.
+    /// What is wrong is told to the sender, or counted; a transport should let frames somewhat over the size
+    /// limit through, since those that it cuts off itself get no answer with size and limit. Only [`FrameEnd`] concerns the transport.
     pub fn on_frame(&self, socket: &Arc<Socket>, text: Bytes, now: Instant) -> FrameEnd {
         self.handle_frame(socket, text, now)
     }

@@ -35,6 +35,7 @@ impl Control {
         } else if is("re-open") {
             self.re_open(socket, message, &from, now)
         } else if is("close") {
+            self.counters.row(socket.number()).answer(200);
             self.close(socket, &from, now);
             return FrameEnd::CloseSocket;
         } else if is("response") || is("update") {

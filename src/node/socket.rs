@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     limits,
@@ -157,7 +157,7 @@ impl Socket {
             return false;
         }
         inner.replies.push_back(bytes);
-        inner.wake();
+        wake(inner);
         true
     }
 
@@ -166,8 +166,8 @@ impl Socket {
         let mut inner = self.inner.lock();
         inner.returned = std::mem::take(&mut *queue.returned.lock());
         inner.queue = Some(queue);
-        inner.wake();
         self.session.store(session.0, Ordering::Release);
+        wake(inner);
     }
 
     /// Parts the session, if any, from this socket; what was given back to it stays with the session.
@@ -184,8 +184,8 @@ impl Socket {
         self.detach();
         let mut inner = self.inner.lock();
         self.session.store(ENDED, Ordering::Release);
-        inner.wake();
         inner.ended = true;
+        wake(inner);
     }
 
     /// Notes that the connection is gone; false if that was known.
@@ -225,10 +225,11 @@ impl Inner {
         into.extend(self.returned.drain(..returned));
         replies + returned
     }
+}
 
-    fn wake(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
-    }
+/// Wakes the writer, if one waits, after the lock is let go: it may poll at once.
+fn wake(mut inner: MutexGuard<'_, Inner>) {
+    let writer = inner.writer.take();
+    drop(inner);
+    writer.into_iter().for_each(Waker::wake);
 }
