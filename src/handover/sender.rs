@@ -282,7 +282,11 @@ impl Sender {
         (stream, number, next): (u128, u64, u64),
         now: Instant,
     ) -> Result<(), ControlError> {
-        let Some(window) = current(&mut self.window, stream) else { return Ok(()) };
+        let Some(window) = current(&mut self.window, stream) else {
+            // One that waits for a stream of ours that is over, or of our life before, waits for ever.
+            self.ways.send_control(&Control::Ended { stream, idle: false }, Reach::Every);
+            return Ok(());
+        };
         check_sent(window, number)?;
         window.heard_at = now;
         if self.no_resend {
