@@ -10,7 +10,7 @@
 //!
 //! * **Offer.** A receiver gives a stream by `handover {stream, window, incarnation, known, round}`, repeated
 //!   until a number or a marker of it comes. `known` is the incarnation it is given to; a sender takes only
-//!   what is given to itself, and answers anything else with `hello {incarnation, known}`. `round` grows with
+//!   what is given to itself by the incarnation it knows, and answers anything else with `hello`. `round` grows with
 //!   each stream given, so an offer that arrives late is recognised. One direction has one stream at a time.
 //! * **One order.** A number is given in the critical section that enqueues. Within a stream the receiver
 //!   delivers by number, whatever path each came by; so each (from, to) is in order.
@@ -39,8 +39,10 @@
 //! * **Fence.** A message not acknowledged within 10 s of its acceptance ends: *returned* 503 if it never left, else
 //!   *in doubt* 504. `base {number}` then tells the receiver to deliver nothing below. If the receiver
 //!   was silent for 30 s the stream ends, and all that it holds with it.
-//! * **Incarnation.** A word from a new incarnation ends both directions; nothing is resent to it. Words
-//!   from one that is dead are ignored.
+//! * **Incarnation.** A word of `hello` or `handover` counts if it names us as `known` and comes from the incarnation that
+//!   we know, or the first one. Anybody else is answered `hello {incarnation, known, challenge}`, and
+//!   believed when the challenge comes back as `answer`: so what a dead one left under way changes nothing.
+//!   A new incarnation that is believed ends both directions; nothing is resent to it.
 //! * **One outcome.** Each accepted numbered message is counted delivered, or is exactly one [`Outcome`].
 //! * **Control is always read**, whatever is held back.
 //!

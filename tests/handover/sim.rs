@@ -138,6 +138,10 @@ enum Action {
         side: usize,
     },
     Calm,
+    /// All is well again: what is sent from here on must be numbered and arrive.
+    Epilogue {
+        side: usize,
+    },
 }
 
 struct Node {
@@ -151,6 +155,9 @@ struct Node {
     /// What the listener of this side took.
     heard: BTreeMap<Pair, Vec<u64>>,
     ended: BTreeMap<Pair, Vec<u64>>,
+    /// The first number of each pair that was sent when all was well again.
+    well: BTreeMap<(u64, u64), u64>,
+    well_again: bool,
     by: [u64; 2],
     refused: u64,
     /// Counts of lives gone by.
@@ -213,6 +220,8 @@ fn new_node(side: usize, random: &Arc<Dice>, config: Config) -> Node {
         accepted: BTreeMap::new(),
         heard: BTreeMap::new(),
         ended: BTreeMap::new(),
+        well: BTreeMap::new(),
+        well_again: false,
         by: [0; 2],
         refused: 0,
         before: Report::default(),
@@ -271,7 +280,14 @@ impl World {
         if self.scenario == Scenario::Ruin {
             self.plan_ruin(traffic_ends);
         }
-        self.at(traffic_ends.max(at), Action::Calm);
+        let last = self.plan.keys().map(|(at, _)| *at).max().unwrap_or(at).max(traffic_ends);
+        self.at(last, Action::Calm);
+        if self.scenario == Scenario::Ruin {
+            self.at(last + ms(2_000), Action::Connect);
+            for side in 0..2 {
+                self.at(last + ms(20_000), Action::Epilogue { side });
+            }
+        }
     }
 
     fn plan_ruin(&mut self, traffic_ends: Instant) {
@@ -371,6 +387,14 @@ impl World {
             Action::Calm => {
                 self.full_percent = 0;
                 self.node_loss_percent = 0;
+            }
+            Action::Epilogue { side } => {
+                let node = &mut self.nodes[side];
+                node.well = node.numbers.clone();
+                node.well_again = node.peer.is_numbered();
+                for _ in 0..10 {
+                    self.post(side);
+                }
             }
         }
     }
@@ -611,26 +635,28 @@ impl World {
         Ok(())
     }
 
-    /// Each (from, to) in order and once; in `Cuts` without a hole.
+    /// Each (from, to) in order and once: in `Cuts` without a hole, in `Ruin` what was numbered.
     fn check_order(&self, side: usize) -> Result<(), String> {
         for (pair, heard) in &self.nodes[side].heard {
-            let Some(last) = heard.len().checked_sub(1) else { continue };
-            let now = heard[last];
-            let expected = match (self.scenario, last) {
-                (Scenario::Cuts, _) => now == last as u64,
-                (Scenario::Ruin, 0) => true,
-                (Scenario::Ruin, _) => heard[last - 1] < now || !self.is_numbered(side, pair, now),
+            let Some((now, before)) = heard.split_last() else { continue };
+            let expected = match self.scenario {
+                Scenario::Cuts => *now == before.len() as u64,
+                Scenario::Ruin if !self.is_numbered(side, pair, *now) => true,
+                Scenario::Ruin => {
+                    let mut numbered = before.iter().rev();
+                    let last = numbered.find(|number| self.is_numbered(side, pair, **number));
+                    last.is_none_or(|last| last < now)
+                }
             };
             if !expected {
-                let before = last.checked_sub(1).map(|before| heard[before]);
-                return Err(format!("{pair:?}: {now} delivered after {before:?}"));
+                return Err(format!("{pair:?}: {now} delivered after {:?}", before.last()));
             }
         }
         Ok(())
     }
 
     fn is_numbered(&self, heard_by: usize, pair: &Pair, number: u64) -> bool {
-        self.nodes[1 - heard_by].accepted[pair].iter().any(|(n, hop)| *n == number && *hop)
+        self.nodes[1 - heard_by].accepted[pair][number as usize].1
     }
 
     fn check_rest(&self) -> Result<Report, String> {
@@ -658,6 +684,9 @@ impl World {
     /// Every accepted message was heard; in `Ruin`, or ended otherwise, if numbered and its sender lives.
     fn check_all_ended(&self, side: usize) -> Result<(), String> {
         let node = &self.nodes[side];
+        if self.scenario == Scenario::Ruin && !node.well_again {
+            return Err(format!("{side} found no stream though all is well"));
+        }
         for (pair, accepted) in &node.accepted {
             let none = Vec::new();
             let heard = self.nodes[1 - side].heard.get(pair).unwrap_or(&none);
@@ -666,7 +695,8 @@ impl World {
             for (number, numbered) in accepted {
                 let times = heard.iter().filter(|heard| *heard == number).count();
                 let known = times == 1 || ended.contains(number);
-                let all = self.scenario == Scenario::Cuts;
+                let well = node.well.get(&(pair.0, pair.1)).copied().unwrap_or_default();
+                let all = self.scenario == Scenario::Cuts || (lives && *number >= well);
                 if times > 1 || (all && times != 1) || (*numbered && lives && !known) {
                     return Err(format!("{pair:?} {number} heard {times} times"));
                 }
