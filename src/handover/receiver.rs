@@ -7,9 +7,9 @@ use smallvec::SmallVec;
 
 use crate::{
     handover::{
+        config::{Mutation, Random},
         control::Control,
         outcome::Counters,
-        peer::{Mutation, Random},
         stream::{Arrived, Stream},
         timer::{Backoff, Timer},
         ways::Reach,

@@ -16,7 +16,7 @@ use hyperty_router::{
     address::Url,
     handover::{Announced, Config, Event, Mutation, Outcome, Peer, SendError},
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
-    message::{Message, To},
+    message::{Hop, Message, To},
 };
 
 /// What the world does to the two.
@@ -107,15 +107,16 @@ struct World {
     nodes: [Node; 2],
     plan: BTreeMap<(Instant, u64), Action>,
     planned: u64,
-    direct_up: bool,
     node_delay_ms: (u64, u64),
     node_loss_percent: u64,
     node_dead: bool,
+    /// How long until a side notices a cut, at most.
+    notice_ms: u64,
     full_percent: u64,
     config: Config,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Action {
     Traffic {
         side: usize,
@@ -132,6 +133,12 @@ enum Action {
     Close {
         side: usize,
         connection: u64,
+    },
+    /// Something arrives from a connection that is cut already.
+    Late {
+        side: usize,
+        item: Outgoing,
+        hop: Option<Hop>,
     },
     NodeDead(bool),
     Reborn {
@@ -246,10 +253,10 @@ impl World {
             nodes: [0, 1].map(|side| new_node(side, &random, config)),
             plan: BTreeMap::new(),
             planned: 0,
-            direct_up: false,
             node_delay_ms: [(0, 2), (1, 20), (20, 300), (300, 1_200)][slow as usize],
             node_loss_percent: 0,
             node_dead: false,
+            notice_ms: [1, 40, 1_500][random.in_range(0, 3) as usize],
             full_percent: [0, 5, 50][random.in_range(0, 3) as usize],
             config,
             random,
@@ -342,7 +349,7 @@ impl World {
                 break;
             }
             let action = entry.remove();
-            self.act(action);
+            self.act(action)?;
         }
         for side in 0..2 {
             self.move_queues(side);
@@ -355,7 +362,7 @@ impl World {
         Ok(())
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) -> Result<(), String> {
         let soon =
             |world: &World, ms| world.now + Duration::from_millis(world.random.in_range(0, ms));
         match action {
@@ -372,16 +379,11 @@ impl World {
             Action::Open { side, connection } => self.open(side, connection),
             Action::Cut => {
                 for side in 0..2 {
-                    let Some(link) = &mut self.nodes[side].direct else { continue };
-                    let connection = link.connection;
-                    link.alive = false;
-                    link.flight.clear();
-                    let notices = soon(self, 40);
-                    self.at(notices, Action::Close { side, connection });
+                    self.cut(side);
                 }
-                self.direct_up = false;
             }
             Action::Close { side, connection } => self.close(side, connection),
+            Action::Late { side, item, hop } => self.arrive_late(side, item, hop)?,
             Action::NodeDead(dead) => self.node_dead = dead,
             Action::Reborn { side } => self.reborn(side),
             Action::Calm => {
@@ -396,6 +398,34 @@ impl World {
                     self.post(side);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Cuts what leaves `side` directly. What is under way is lost, but for some that arrives late.
+    fn cut(&mut self, side: usize) {
+        let notices = self.now + Duration::from_millis(self.random.in_range(0, self.notice_ms));
+        let Some(link) = self.nodes[side].direct.as_mut().filter(|link| link.alive) else { return };
+        let connection = link.connection;
+        link.alive = false;
+        let flight = std::mem::take(&mut link.flight);
+        self.at(notices, Action::Close { side, connection });
+        let Some(mut announced) = self.nodes[1 - side].direct.as_ref().map(|link| link.announced)
+        else {
+            return;
+        };
+        let late = self.random.in_range(0, 2 * flight.len() as u64 + 1) as usize;
+        let mut at = self.now;
+        for (_, item) in flight.into_iter().take(late.saturating_sub(3)) {
+            at += Duration::from_millis(self.random.in_range(0, 100));
+            let hop = match &item {
+                Outgoing::Control(text) => {
+                    let _ = announced.read(std::str::from_utf8(text).expect("text"));
+                    None
+                }
+                Outgoing::Message { hop, .. } => hop.and_then(|hop| announced.hop(hop.number)),
+            };
+            self.at(at, Action::Late { side: 1 - side, item, hop });
         }
     }
 
@@ -414,7 +444,6 @@ impl World {
             let opens = self.now + Duration::from_millis(self.random.in_range(0, 30));
             self.at(opens, Action::Open { side, connection });
         }
-        self.direct_up = true;
     }
 
     fn open(&mut self, side: usize, connection: u64) {
@@ -454,7 +483,6 @@ impl World {
         let gone = other.direct.as_ref().map(|link| link.connection);
         let node = &mut self.nodes[side];
         let counters = node.peer.counters();
-        node.before.messages += counters.accepted;
         node.before.resent += counters.resent;
         node.direct = None;
         node.life += 1;
@@ -557,6 +585,23 @@ impl World {
         }
         let ingress = Ingress { path: Path::MessageNode, link };
         self.receive(side, Delivery { message, ingress, hop })
+    }
+
+    fn arrive_late(&mut self, side: usize, item: Outgoing, hop: Option<Hop>) -> Result<(), String> {
+        match item {
+            Outgoing::Control(text) => {
+                let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
+                if Announced::default().read(&text).map_err(|error| error.to_string())? {
+                    return Ok(());
+                }
+                self.control(side, &text, Path::P2p)
+            }
+            Outgoing::Message { bytes, .. } => {
+                let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
+                let ingress = Ingress { path: Path::P2p, link: LinkId(9) };
+                self.receive(side, Delivery { message, ingress, hop })
+            }
+        }
     }
 
     fn arrive_direct(&mut self, side: usize, item: Outgoing) -> Result<(), String> {
