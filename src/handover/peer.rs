@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -12,14 +12,14 @@ use parking_lot::Mutex;
 use crate::{
     address::Url,
     handover::{
+        config::{Config, Mutation, Random},
         control::{Control, ControlError},
         explain::Explained,
         outcome::{Counters, Event, Outcome, SendError, Sent},
-        receiver::{Deliver, Met, Posts, Receiver},
+        receiver::{Deliver, Greeting, Met, Posts, Receiver},
         sender::Sender,
         ways::Reach,
     },
-    limits::{HANDOVER_DEADLINE, HANDOVER_DWELL, HANDOVER_WINDOW_BYTES},
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
     status::Status,
 };
@@ -34,54 +34,6 @@ pub struct Peer {
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
     alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
-}
-
-/// Where ids of streams come from.
-pub trait Random: Send + Sync {
-    /// 128 random bits, never the same again.
-    fn draw(&self) -> u128;
-}
-
-impl<F: Fn() -> u128 + Send + Sync> Random for F {
-    fn draw(&self) -> u128 {
-        self()
-    }
-}
-
-/// What can be chosen about a peer.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Bytes that the other side may have unacknowledged, and so the most that is held back.
-    pub window_bytes: usize,
-    /// Wait before traffic moves to a direct way that came back; at most 1 s.
-    pub dwell: Duration,
-    /// From acceptance to in doubt or returned.
-    pub deadline: Duration,
-    #[doc(hidden)]
-    pub mutation: Mutation,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            window_bytes: HANDOVER_WINDOW_BYTES,
-            dwell: HANDOVER_DWELL,
-            deadline: HANDOVER_DEADLINE,
-            mutation: Mutation::None,
-        }
-    }
-}
-
-/// A law left out, so that the simulation can show that it would notice.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mutation {
-    #[default]
-    None,
-    NoDedupe,
-    NoHoldBack,
-    NoResend,
-    NoBarrier,
 }
 
 impl Peer {
@@ -257,11 +209,13 @@ impl Peer {
         now: Instant,
     ) -> Result<Option<Event>, ControlError> {
         match Control::read(control)? {
-            Control::Hello { incarnation, known } => {
-                return Ok(self.meet(incarnation, known, None, now));
+            Control::Hello { incarnation, known, challenge, answer } => {
+                let greeting = Greeting { incarnation, known, challenge, answer };
+                return Ok(self.meet(greeting, None, now));
             }
             Control::Handover { stream, window, incarnation, known, round } => {
-                return Ok(self.meet(incarnation, known, Some((stream, window, round)), now));
+                let greeting = Greeting { incarnation, known, challenge: None, answer: None };
+                return Ok(self.meet(greeting, Some((stream, window, round)), now));
             }
             Control::NotHere { resource } => {
                 let name = "resource";
@@ -304,26 +258,19 @@ impl Peer {
 
     fn meet(
         &self,
-        incarnation: u128,
-        known: Option<u128>,
+        greeting: Greeting,
         given: Option<(u128, u64, u64)>,
         now: Instant,
     ) -> Option<Event> {
-        let mut receiver = self.receiver.lock();
-        let (met, epoch) = receiver.meet(incarnation);
-        if met == Met::Dead {
-            return None;
+        let (met, epoch, posts) = self.with_receiver(|receiver| receiver.meet(greeting, now));
+        if met != Met::Stranger {
+            self.with_sender(|sender| {
+                sender.end_for_reborn(epoch);
+                if let Some(given) = given {
+                    sender.take_stream(given, epoch, now);
+                }
+            });
         }
-        let given = given.filter(|_| known == Some(receiver.incarnation));
-        let mut posts = receiver.offer_again(met, now);
-        posts.extend(receiver.introduce(known));
-        drop(receiver);
-        self.with_sender(|sender| {
-            sender.end_for_reborn(epoch);
-            if let Some(given) = given {
-                sender.take_stream(given, epoch, now);
-            }
-        });
         self.post(posts, now);
         (met == Met::Reborn).then_some(Event::Reborn)
     }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
-    handover::{control::Control, peer::Mutation, receiver::Deliver, timer::Timer},
+    handover::{config::Mutation, control::Control, receiver::Deliver, timer::Timer},
     limits::{
         HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
         HANDOVER_WINDOW_MESSAGES,

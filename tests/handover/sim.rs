@@ -16,7 +16,7 @@ use hyperty_router::{
     address::Url,
     handover::{Announced, Config, Event, Mutation, Outcome, Peer, SendError},
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
-    message::{Message, To},
+    message::{Hop, Message, To},
 };
 
 /// What the world does to the two.
@@ -107,15 +107,16 @@ struct World {
     nodes: [Node; 2],
     plan: BTreeMap<(Instant, u64), Action>,
     planned: u64,
-    direct_up: bool,
     node_delay_ms: (u64, u64),
     node_loss_percent: u64,
     node_dead: bool,
+    /// How long until a side notices a cut, at most.
+    notice_ms: u64,
     full_percent: u64,
     config: Config,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Action {
     Traffic {
         side: usize,
@@ -133,11 +134,21 @@ enum Action {
         side: usize,
         connection: u64,
     },
+    /// Something arrives from a connection that is cut already.
+    Late {
+        side: usize,
+        item: Outgoing,
+        hop: Option<Hop>,
+    },
     NodeDead(bool),
     Reborn {
         side: usize,
     },
     Calm,
+    /// All is well again: what is sent from here on must be numbered and arrive.
+    Epilogue {
+        side: usize,
+    },
 }
 
 struct Node {
@@ -151,6 +162,9 @@ struct Node {
     /// What the listener of this side took.
     heard: BTreeMap<Pair, Vec<u64>>,
     ended: BTreeMap<Pair, Vec<u64>>,
+    /// The first number of each pair that was sent when all was well again.
+    well: BTreeMap<(u64, u64), u64>,
+    well_again: bool,
     by: [u64; 2],
     refused: u64,
     /// Counts of lives gone by.
@@ -213,6 +227,8 @@ fn new_node(side: usize, random: &Arc<Dice>, config: Config) -> Node {
         accepted: BTreeMap::new(),
         heard: BTreeMap::new(),
         ended: BTreeMap::new(),
+        well: BTreeMap::new(),
+        well_again: false,
         by: [0; 2],
         refused: 0,
         before: Report::default(),
@@ -237,10 +253,10 @@ impl World {
             nodes: [0, 1].map(|side| new_node(side, &random, config)),
             plan: BTreeMap::new(),
             planned: 0,
-            direct_up: false,
             node_delay_ms: [(0, 2), (1, 20), (20, 300), (300, 1_200)][slow as usize],
             node_loss_percent: 0,
             node_dead: false,
+            notice_ms: [1, 40, 1_500][random.in_range(0, 3) as usize],
             full_percent: [0, 5, 50][random.in_range(0, 3) as usize],
             config,
             random,
@@ -271,7 +287,14 @@ impl World {
         if self.scenario == Scenario::Ruin {
             self.plan_ruin(traffic_ends);
         }
-        self.at(traffic_ends.max(at), Action::Calm);
+        let last = self.plan.keys().map(|(at, _)| *at).max().unwrap_or(at).max(traffic_ends);
+        self.at(last, Action::Calm);
+        if self.scenario == Scenario::Ruin {
+            self.at(last + ms(2_000), Action::Connect);
+            for side in 0..2 {
+                self.at(last + ms(20_000), Action::Epilogue { side });
+            }
+        }
     }
 
     fn plan_ruin(&mut self, traffic_ends: Instant) {
@@ -326,7 +349,7 @@ impl World {
                 break;
             }
             let action = entry.remove();
-            self.act(action);
+            self.act(action)?;
         }
         for side in 0..2 {
             self.move_queues(side);
@@ -339,7 +362,7 @@ impl World {
         Ok(())
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) -> Result<(), String> {
         let soon =
             |world: &World, ms| world.now + Duration::from_millis(world.random.in_range(0, ms));
         match action {
@@ -356,22 +379,53 @@ impl World {
             Action::Open { side, connection } => self.open(side, connection),
             Action::Cut => {
                 for side in 0..2 {
-                    let Some(link) = &mut self.nodes[side].direct else { continue };
-                    let connection = link.connection;
-                    link.alive = false;
-                    link.flight.clear();
-                    let notices = soon(self, 40);
-                    self.at(notices, Action::Close { side, connection });
+                    self.cut(side);
                 }
-                self.direct_up = false;
             }
             Action::Close { side, connection } => self.close(side, connection),
+            Action::Late { side, item, hop } => self.arrive_late(side, item, hop)?,
             Action::NodeDead(dead) => self.node_dead = dead,
             Action::Reborn { side } => self.reborn(side),
             Action::Calm => {
                 self.full_percent = 0;
                 self.node_loss_percent = 0;
             }
+            Action::Epilogue { side } => {
+                let node = &mut self.nodes[side];
+                node.well = node.numbers.clone();
+                node.well_again = node.peer.is_numbered();
+                for _ in 0..10 {
+                    self.post(side);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts what leaves `side` directly. What is under way is lost, but for some that arrives late.
+    fn cut(&mut self, side: usize) {
+        let notices = self.now + Duration::from_millis(self.random.in_range(0, self.notice_ms));
+        let Some(link) = self.nodes[side].direct.as_mut().filter(|link| link.alive) else { return };
+        let connection = link.connection;
+        link.alive = false;
+        let flight = std::mem::take(&mut link.flight);
+        self.at(notices, Action::Close { side, connection });
+        let Some(mut announced) = self.nodes[1 - side].direct.as_ref().map(|link| link.announced)
+        else {
+            return;
+        };
+        let late = self.random.in_range(0, 2 * flight.len() as u64 + 1) as usize;
+        let mut at = self.now;
+        for (_, item) in flight.into_iter().take(late.saturating_sub(3)) {
+            at += Duration::from_millis(self.random.in_range(0, 100));
+            let hop = match &item {
+                Outgoing::Control(text) => {
+                    let _ = announced.read(std::str::from_utf8(text).expect("text"));
+                    None
+                }
+                Outgoing::Message { hop, .. } => hop.and_then(|hop| announced.hop(hop.number)),
+            };
+            self.at(at, Action::Late { side: 1 - side, item, hop });
         }
     }
 
@@ -390,7 +444,6 @@ impl World {
             let opens = self.now + Duration::from_millis(self.random.in_range(0, 30));
             self.at(opens, Action::Open { side, connection });
         }
-        self.direct_up = true;
     }
 
     fn open(&mut self, side: usize, connection: u64) {
@@ -430,7 +483,6 @@ impl World {
         let gone = other.direct.as_ref().map(|link| link.connection);
         let node = &mut self.nodes[side];
         let counters = node.peer.counters();
-        node.before.messages += counters.accepted;
         node.before.resent += counters.resent;
         node.direct = None;
         node.life += 1;
@@ -535,6 +587,23 @@ impl World {
         self.receive(side, Delivery { message, ingress, hop })
     }
 
+    fn arrive_late(&mut self, side: usize, item: Outgoing, hop: Option<Hop>) -> Result<(), String> {
+        match item {
+            Outgoing::Control(text) => {
+                let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
+                if Announced::default().read(&text).map_err(|error| error.to_string())? {
+                    return Ok(());
+                }
+                self.control(side, &text, Path::P2p)
+            }
+            Outgoing::Message { bytes, .. } => {
+                let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
+                let ingress = Ingress { path: Path::P2p, link: LinkId(9) };
+                self.receive(side, Delivery { message, ingress, hop })
+            }
+        }
+    }
+
     fn arrive_direct(&mut self, side: usize, item: Outgoing) -> Result<(), String> {
         let Some(link) = &mut self.nodes[side].direct else { return Ok(()) };
         match item {
@@ -611,26 +680,28 @@ impl World {
         Ok(())
     }
 
-    /// Each (from, to) in order and once; in `Cuts` without a hole.
+    /// Each (from, to) in order and once: in `Cuts` without a hole, in `Ruin` what was numbered.
     fn check_order(&self, side: usize) -> Result<(), String> {
         for (pair, heard) in &self.nodes[side].heard {
-            let Some(last) = heard.len().checked_sub(1) else { continue };
-            let now = heard[last];
-            let expected = match (self.scenario, last) {
-                (Scenario::Cuts, _) => now == last as u64,
-                (Scenario::Ruin, 0) => true,
-                (Scenario::Ruin, _) => heard[last - 1] < now || !self.is_numbered(side, pair, now),
+            let Some((now, before)) = heard.split_last() else { continue };
+            let expected = match self.scenario {
+                Scenario::Cuts => *now == before.len() as u64,
+                Scenario::Ruin if !self.is_numbered(side, pair, *now) => true,
+                Scenario::Ruin => {
+                    let mut numbered = before.iter().rev();
+                    let last = numbered.find(|number| self.is_numbered(side, pair, **number));
+                    last.is_none_or(|last| last < now)
+                }
             };
             if !expected {
-                let before = last.checked_sub(1).map(|before| heard[before]);
-                return Err(format!("{pair:?}: {now} delivered after {before:?}"));
+                return Err(format!("{pair:?}: {now} delivered after {:?}", before.last()));
             }
         }
         Ok(())
     }
 
     fn is_numbered(&self, heard_by: usize, pair: &Pair, number: u64) -> bool {
-        self.nodes[1 - heard_by].accepted[pair].iter().any(|(n, hop)| *n == number && *hop)
+        self.nodes[1 - heard_by].accepted[pair][number as usize].1
     }
 
     fn check_rest(&self) -> Result<Report, String> {
@@ -658,6 +729,9 @@ impl World {
     /// Every accepted message was heard; in `Ruin`, or ended otherwise, if numbered and its sender lives.
     fn check_all_ended(&self, side: usize) -> Result<(), String> {
         let node = &self.nodes[side];
+        if self.scenario == Scenario::Ruin && !node.well_again {
+            return Err(format!("{side} found no stream though all is well"));
+        }
         for (pair, accepted) in &node.accepted {
             let none = Vec::new();
             let heard = self.nodes[1 - side].heard.get(pair).unwrap_or(&none);
@@ -666,7 +740,8 @@ impl World {
             for (number, numbered) in accepted {
                 let times = heard.iter().filter(|heard| *heard == number).count();
                 let known = times == 1 || ended.contains(number);
-                let all = self.scenario == Scenario::Cuts;
+                let well = node.well.get(&(pair.0, pair.1)).copied().unwrap_or_default();
+                let all = self.scenario == Scenario::Cuts || (lives && *number >= well);
                 if times > 1 || (all && times != 1) || (*numbered && lives && !known) {
                     return Err(format!("{pair:?} {number} heard {times} times"));
                 }
