@@ -8,6 +8,7 @@ mod error;
 mod incoming;
 mod message_bus;
 mod mini_bus;
+mod path;
 mod requests;
 
 pub use counters::{Counters, Drop, Snapshot};
@@ -15,4 +16,5 @@ pub use error::PostError;
 pub use incoming::{FromCheck, Incoming};
 pub use message_bus::{BusConfig, MessageBus, Note, P2pPolicy, Posted, Reply, Sent, TargetReport};
 pub use mini_bus::MiniBus;
+pub use path::PathReport;
 pub use requests::{Answered, Requests, TooManyRequests};

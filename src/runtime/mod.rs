@@ -16,9 +16,9 @@ mod config;
 mod control;
 mod events;
 mod hyperty;
-mod node_stub;
 #[cfg(not(feature = "quic"))]
 mod no_p2p;
+mod node_stub;
 #[cfg(feature = "quic")]
 mod p2p_links;
 mod stub_queue;
@@ -45,7 +45,7 @@ use tokio::{
 
 use crate::{
     address::Url,
-    bus::{MessageBus, PostError, Posted},
+    bus::{MessageBus, PathReport, PostError, Posted},
     limits,
     link::{Ingress, Outbox, Sink},
     message::Message,
@@ -167,6 +167,11 @@ impl Runtime {
         self.bus.request(message, Ingress::LOCAL, reply, Instant::now())?;
         self.shared.wake.notify_one();
         response.await.map_err(|_| PostError::Refused(crate::link::Refusal::Closed))
+    }
+
+    /// Which path messages to `url` take now, and why.
+    pub fn path_of(&self, url: &Url) -> PathReport {
+        self.bus.path_of(&url.address(), Instant::now())
     }
 
     /// Cuts every direct connection, as if the network had.
