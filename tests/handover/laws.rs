@@ -301,3 +301,40 @@ fn the_alarm_rings_when_the_next_time_out_moves_earlier() {
     assert!(after < before, "{before:?} {after:?}");
     assert_eq!(rung.load(Ordering::Relaxed), 1);
 }
+
+/// No lock is taken twice and no order is lost when many threads send while others carry frames.
+#[test]
+fn threads_that_send_at_once_keep_each_its_order() {
+    const THREADS: usize = 4;
+    const MESSAGES: usize = 3_000;
+    let mut two = Two::agreed(Config { window_bytes: 64 << 20, ..Config::default() });
+    two.open();
+    let Two { now, sides: [from, to] } = &mut two;
+    let (now, from) = (*now, &*from);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for number in 0..MESSAGES {
+                    let text = format!(
+                        r#"{{"type":"update","from":"hyperty://a/{thread}","to":"hyperty://b/1","body":{{"t":"{thread} {number}"}}}}"#
+                    );
+                    let message = Message::parse(Bytes::from(text)).expect("a message");
+                    let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
+                    from.peer.send(delivery, Some(&from.stub), now).expect("room");
+                }
+            });
+        }
+        while to.heard.len() < THREADS * MESSAGES {
+            let mut frames = Vec::new();
+            from.by_node.try_drain(&mut frames, usize::MAX);
+            from.direct.try_drain(&mut frames, usize::MAX);
+            from.peer.on_room(now);
+            frames.into_iter().for_each(|frame| to.arrive(frame, now));
+        }
+    });
+    for thread in 0..THREADS {
+        let mine = to.heard.iter().filter_map(|text| text.strip_prefix(&format!("{thread} ")));
+        let numbers: Vec<usize> = mine.map(|text| text.parse().expect("a number")).collect();
+        assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
+    }
+}
