@@ -95,24 +95,24 @@ impl Sender {
             Some(lane) if self.capable => Way::Lane(lane),
             _ => self.ways.choose(None, false, now).ok_or(SendError::NoWay)?,
         };
-        // The lane of this message goes before the home stub that `choose` falls back to.
-        let way = match (way, lane) {
-            (Way::Lane(_), Some(lane)) => Way::Lane(lane),
-            (way, _) => way,
-        };
-        let path = match way {
-            Way::Direct => {
-                let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
-                direct.sink.push(delivery).map_err(SendError::Refused)?;
-                Path::P2p
+        // A direct way that is closed under us leaves the stub.
+        if way == Way::Direct {
+            let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
+            match (direct.sink.push(delivery.clone()), lane) {
+                (Err(Refusal::Closed), Some(_)) => {}
+                (pushed, _) => {
+                    pushed.map_err(SendError::Refused)?;
+                    return Ok(Sent { path: Path::P2p, hop: None });
+                }
             }
-            Way::Lane(lane) => {
-                self.ways.lanes[usize::from(lane)].raise();
-                self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
-                Path::MessageNode
-            }
+        }
+        let lane = match (way, lane) {
+            (_, Some(lane)) | (Way::Lane(lane), None) => lane,
+            (Way::Direct, None) => return Err(SendError::NoWay),
         };
-        Ok(Sent { path, hop: None })
+        self.ways.lanes[usize::from(lane)].raise();
+        self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
+        Ok(Sent { path: Path::MessageNode, hop: None })
     }
 
     fn send_numbered(
