@@ -1,7 +1,7 @@
 //! Every bound of the crate, in one place: its value, its unit and why it is that.
 //!
-//! Nothing here is a tuning knob that a correct program needs; each is the point past which input is
-//! refused with a clear error instead of being allowed to cost more memory or time.
+//! Nothing here is a tuning knob that a correct program needs; each is the point past which input
+//! is refused with a clear error instead of being allowed to cost more memory or time.
 
 use std::time::Duration;
 
@@ -10,13 +10,16 @@ pub const ADDRESS_BYTES_MAX: usize = 2_048;
 /// Path segments of one URL address. Bounds the depth of the FIB and of every descent.
 pub const ADDRESS_SEGMENTS_MAX: usize = 64;
 
-/// Addresses whose memory accesses one batched look-up overlaps; longer batches are cut. More than this
-/// many lines in flight find no free line-fill buffer, and their hashes would no longer fit the stack frame.
+/// Addresses whose memory accesses one batched look-up overlaps; longer batches are cut. More than
+/// this many lines in flight find no free line-fill buffer, and their hashes would no longer fit
+/// the stack frame.
 pub const FIB_BATCH_MAX: usize = 32;
-/// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut before
-/// it needs more. Room for five prefixes an address in a full batch, and for the deepest address twice.
+/// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut
+/// before it needs more. Room for five prefixes an address in a full batch, and for the deepest
+/// address twice.
 pub const FIB_PREFIXES_IN_FLIGHT_MAX: usize = 160;
-/// Places of one slab: what the 32-bit number of a place can name. Memory ends long before (32 GiB).
+/// Places of one slab: what the 32-bit number of a place can name. Memory ends long before (32
+/// GiB).
 pub const SLAB_PLACES_MAX: u64 = 1 << 32;
 
 /// Bytes of one message, without `hop`, unless configured otherwise.
@@ -26,8 +29,9 @@ pub const MESSAGE_DEPTH_MAX: usize = 128;
 /// URLs in one array `to`. Each costs a copy of the header, so this bounds amplification.
 pub const TO_URLS_MAX: usize = 1_024;
 
-/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each of
-/// 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80 MB.
+/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each
+/// of 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80
+/// MB.
 pub const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 1 << 18;
 /// Subscriptions of one Message Node, all sessions together: about a gigabyte of table.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 22;
@@ -38,11 +42,12 @@ pub const NODE_SOCKETS_MAX: usize = 1 << 16;
 pub const NODE_SESSIONS_MAX: usize = 1 << 16;
 /// Messages in the queue of one session: two seconds at half a million messages a second.
 pub const SESSION_QUEUE_ITEMS_MAX: usize = 1 << 20;
-/// Bytes in the queue of one session: sixty-four messages of the largest size, or as many small ones as a
-/// slow reader lags behind in a second at full rate.
+/// Bytes in the queue of one session: sixty-four messages of the largest size, or as many small
+/// ones as a slow reader lags behind in a second at full rate.
 pub const SESSION_QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Replies waiting on one socket ahead of its session's queue. Enough for a client that sends several
-/// frames before it reads; past it a sender of rubbish that reads nothing costs no more memory.
+/// Replies waiting on one socket ahead of its session's queue. Enough for a client that sends
+/// several frames before it reads; past it a sender of rubbish that reads nothing costs no more
+/// memory.
 pub const SOCKET_REPLIES_MAX: usize = 64;
 /// How long a session outlives its socket.
 pub const SESSION_KEEP: Duration = Duration::from_secs(30);
