@@ -15,7 +15,8 @@ use crate::{
     slab::Target,
 };
 
-/// Why a session owns an address. Several reasons may hold at once; it is owned until the last one ends.
+/// Why a session owns an address. Several reasons may hold at once; it is owned until the last one
+/// ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
@@ -29,9 +30,9 @@ pub enum Reason {
 
 /// Who holds an address, by what the FIB says of it.
 ///
-/// Owning beats claiming, because only an unowned address can be claimed; within each, the longest prefix
-/// counts. So a session is held off by `other` if and only if `other` owns the longest owned prefix, or,
-/// where nothing is owned, others alone have claimed the longest claimed one.
+/// Owning beats claiming, because only an unowned address can be claimed; within each, the longest
+/// prefix counts. So a session is held off by `other` if and only if `other` owns the longest owned
+/// prefix, or, where nothing is owned, others alone have claimed the longest claimed one.
 pub fn held_by_other(found: &Match, session: Target) -> bool {
     match found.route {
         Some(owner) => owner != session,
@@ -41,12 +42,12 @@ pub fn held_by_other(found: &Match, session: Target) -> bool {
 
 /// Ownership and claims of all sessions.
 ///
-/// In the FIB an owned address is a route, a claimed one a listener; a Message Node delivers to routes and
-/// never to listeners, for a claim is no route of its own.
+/// In the FIB an owned address is a route, a claimed one a listener; a Message Node delivers to
+/// routes and never to listeners, for a claim is no route of its own.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    /// The owners of each address; the last one has the route. More than one only under policy `open`, or
-    /// where a runtimeURL was opened that another session had.
+    /// The owners of each address; the last one has the route. More than one only under policy
+    /// `open`, or where a runtimeURL was opened that another session had.
     owned: BTreeMap<Url, SmallVec<[(Target, u8); 1]>>,
     by_session: HashMap<Target, Holding>,
     claims: Counted,
@@ -85,8 +86,8 @@ impl Ownership {
         fib.insert(&url.address(), Entry::Route { target: last });
     }
 
-    /// Ends one reason for which `session` owns `url`; with the last one its route goes. False if it did not
-    /// own it for that reason.
+    /// Ends one reason for which `session` owns `url`; with the last one its route goes. False if
+    /// it did not own it for that reason.
     pub fn disown(
         &mut self,
         fib: &mut FibWriter,
@@ -129,7 +130,8 @@ impl Ownership {
         self.by_session.get(&session).map_or(0, |holding| holding.counts[reason.place()])
     }
 
-    /// An address below `url` that another session owns or claims. O(log n + what `session` has there).
+    /// An address below `url` that another session owns or claims. O(log n + what `session` has
+    /// there).
     pub(super) fn held_below(&self, session: Target, url: &Url) -> Option<&Url> {
         let mut owned = below(&self.owned, url);
         let mut claimed = below(&self.claims.0, url);
@@ -142,7 +144,8 @@ impl Ownership {
 
     /// Passes all that `old` owns to `new`, a session that owns nothing yet. O(addresses of `old`).
     ///
-    /// Among several owners of one address the new one takes the old one's place, so nobody gains a route by it.
+    /// Among several owners of one address the new one takes the old one's place, so nobody gains a
+    /// route by it.
     pub fn pass(&mut self, fib: &mut FibWriter, old: Target, new: Target) {
         let holding = self.by_session.remove(&old).unwrap_or_default();
         for url in &holding.urls {

@@ -25,7 +25,8 @@ fn allocate(net: &Net, client: &Client, number: u64, key: Option<&str>) -> Vec<S
     allocated.iter().map(|url| url.as_str().unwrap().to_owned()).collect()
 }
 
-/// `create` answers with `["<scheme>://<domain>/<uuid>",…]`, all different; they are owned and have a route.
+/// `create` answers with `["<scheme>://<domain>/<uuid>",…]`, all different; they are owned and have
+/// a route.
 #[test]
 fn what_is_allocated_is_owned_and_routed() {
     let net = Net::new();
@@ -41,7 +42,8 @@ fn what_is_allocated_is_owned_and_routed() {
     assert_eq!(urls.len(), 3);
 }
 
-/// `delete` by `{"resource":key}` (string or array) or `{"childrenResources":[…]}` (flat or nested once) → 200.
+/// `delete` by `{"resource":key}` (string or array) or `{"childrenResources":[…]}` (flat or nested
+/// once) → 200.
 #[test]
 fn each_form_of_delete_frees() {
     type Form = fn(&[String]) -> Value;

@@ -1,4 +1,5 @@
-//! Frames of rubbish: each gets one clear error that names what is wrong and where, and the node goes on.
+//! Frames of rubbish: each gets one clear error that names what is wrong and where, and the node
+//! goes on.
 
 use hyperty_router::node::{DropReason, FrameEnd};
 use serde_json::{Value, json};
@@ -62,7 +63,8 @@ fn replies_to_a_socket_without_a_session_are_bounded() {
     assert_eq!(net.node.metrics().dropped(DropReason::ReplyLost), 36);
 }
 
-/// "A message over the limit is refused with its size and the limit"; "size limits are measured without `hop`".
+/// "A message over the limit is refused with its size and the limit"; "size limits are measured
+/// without `hop`".
 #[test]
 fn a_message_over_the_limit_is_refused_with_its_size() {
     let net = Net::with(|config| config.limits.message.bytes_max = 400);

@@ -1,8 +1,9 @@
 //! Ownership and routing held against sets and loops.
 //!
-//! Goal: whatever sequence of sessions, subscriptions and registrations came before, each request gets the code
-//! and each message the receivers that the design's two rules give. Method: random sequences over few
-//! addresses that lie within each other, played to the node and to lists that are searched from end to end.
+//! Goal: whatever sequence of sessions, subscriptions and registrations came before, each request
+//! gets the code and each message the receivers that the design's two rules give. Method: random
+//! sequences over few addresses that lie within each other, played to the node and to lists that
+//! are searched from end to end.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +44,8 @@ enum Step {
 struct Oracle {
     /// Who has a session.
     open: BTreeSet<usize>,
-    /// Who owns what, and why (`true`: it is the runtimeURL); of two on one address the later has the route.
+    /// Who owns what, and why (`true`: it is the runtimeURL); of two on one address the later has
+    /// the route.
     owned: Vec<(usize, &'static str, BTreeSet<bool>)>,
     /// Who subscribed to what, as whom.
     subscribed: BTreeSet<(usize, &'static str, Option<&'static str>)>,
@@ -141,8 +143,8 @@ impl Oracle {
         if is_there { 200 } else { 404 }
     }
 
-    /// "A message goes to every subscription that covers `to`; if there is none, to the route with the longest
-    /// prefix. Each sink gets it once, the link it came from never."
+    /// "A message goes to every subscription that covers `to`; if there is none, to the route with
+    /// the longest prefix. Each sink gets it once, the link it came from never."
     fn receivers(&self, who: usize, from: &str, to: &str) -> Result<BTreeSet<usize>, u64> {
         if self.is_held(who, from) {
             return Err(403);

@@ -70,7 +70,8 @@ fn a_user_and_criteria_are_searched_for() {
     }
 }
 
-/// "408 with the entries when only disconnected ones are": by `expires` running out, and keep-alive.
+/// "408 with the entries when only disconnected ones are": by `expires` running out, and
+/// keep-alive.
 #[test]
 fn entries_expire_and_are_kept_alive() {
     let mut net = Net::new();
@@ -128,8 +129,8 @@ fn what_is_deleted_is_gone_and_free() {
     assert_eq!(net.subscribe(&b, &[X]), 200);
 }
 
-/// A session that is freed leaves its entries disconnected and its addresses free; whoever keeps one alive
-/// next has it.
+/// A session that is freed leaves its entries disconnected and its addresses free; whoever keeps
+/// one alive next has it.
 #[test]
 fn a_freed_session_leaves_disconnected_entries() {
     let mut net = Net::new();

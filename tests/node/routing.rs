@@ -97,8 +97,9 @@ fn an_array_is_one_copy_for_each() {
     assert_eq!(a.take().len(), 1, "the other copies are not held up");
 }
 
-/// "A message of type `create`, `read`, `delete`, `subscribe`, `unsubscribe`, `execute` also gets a response 404.
-/// Updates and responses never draw an error response … a message with `hop` draws none from a MN."
+/// "A message of type `create`, `read`, `delete`, `subscribe`, `unsubscribe`, `execute` also gets a
+/// response 404. Updates and responses never draw an error response … a message with `hop` draws
+/// none from a MN."
 #[test]
 fn only_a_request_without_hop_is_told_that_there_is_nobody() {
     let net = Net::new();
@@ -126,7 +127,8 @@ fn only_a_request_without_hop_is_told_that_there_is_nobody() {
     assert_eq!(net.node.metrics().dropped(DropReason::Unreachable), 12);
 }
 
-/// "403 for a `from` … within what another session owns or claims", for a non-request dropped and counted.
+/// "403 for a `from` … within what another session owns or claims", for a non-request dropped and
+/// counted.
 #[test]
 fn nobody_sends_from_what_another_session_owns_or_claims() {
     let net = Net::new();

@@ -84,7 +84,8 @@ fn close_has_no_reply_and_frees_at_once() {
     assert_eq!(net.frame(&alice, "{}"), FrameEnd::CloseSocket);
 }
 
-/// A `close` that names neither the session's token nor, from its own socket, its runtimeURL frees nothing.
+/// A `close` that names neither the session's token nor, from its own socket, its runtimeURL frees
+/// nothing.
 #[test]
 fn close_with_a_wrong_token_frees_nothing() {
     let net = Net::new();
@@ -116,7 +117,8 @@ fn a_last_segment_that_is_not_uuid_shaped_belongs_to_the_runtime_url() {
     assert_eq!(client.take().len(), 0);
 }
 
-/// "A re-open with an unknown or no token opens a new session for `<runtimeURL>` (200 with a `runtimeToken`)."
+/// "A re-open with an unknown or no token opens a new session for `<runtimeURL>` (200 with a
+/// `runtimeToken`)."
 #[test]
 fn re_open_with_an_unknown_or_no_token_opens_a_new_session() {
     for tail in ["/01234567-89ab-4def-8bcd-0123456789ab", ""] {
@@ -143,8 +145,8 @@ fn a_token_of_another_runtime_url_is_unknown() {
     assert_eq!(net.node.metrics().sessions, 2);
 }
 
-/// "Re-open takes over from a socket still open": what is queued goes to the new one, the old one ends, and
-/// its late end touches nothing.
+/// "Re-open takes over from a socket still open": what is queued goes to the new one, the old one
+/// ends, and its late end touches nothing.
 #[test]
 fn re_open_takes_over_from_a_socket_still_open() {
     let mut net = Net::new();
@@ -166,7 +168,8 @@ fn re_open_takes_over_from_a_socket_still_open() {
     assert_eq!(again.take().len(), 1);
 }
 
-/// The waker of the old socket's writer is woken at the take-over, and the new one's by the next message.
+/// The waker of the old socket's writer is woken at the take-over, and the new one's by the next
+/// message.
 #[test]
 fn writers_are_woken_at_a_take_over() {
     use std::sync::{
@@ -199,7 +202,8 @@ fn writers_are_woken_at_a_take_over() {
     assert_eq!(new.0.load(Ordering::Relaxed), 1);
 }
 
-/// "`open` for a runtimeURL that has a session ends the older session's subscriptions, claims and queue".
+/// "`open` for a runtimeURL that has a session ends the older session's subscriptions, claims and
+/// queue".
 #[test]
 fn open_ends_the_older_session() {
     let mut net = Net::new();
@@ -327,7 +331,8 @@ fn data_may_follow_open_before_its_reply() {
     assert_eq!(bob.take()[0]["id"], 3);
 }
 
-/// "Anyone may open any runtimeURL" but the node's own addresses and what is none; the quota is a 429.
+/// "Anyone may open any runtimeURL" but the node's own addresses and what is none; the quota is a
+/// 429.
 #[test]
 fn what_cannot_be_opened() {
     let net = Net::with(|config| config.limits.sessions_max = 1);

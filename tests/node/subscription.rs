@@ -1,4 +1,5 @@
-//! The Subscription Manager on the wire: the pages' messages member by member, and the design's sentences.
+//! The Subscription Manager on the wire: the pages' messages member by member, and the design's
+//! sentences.
 
 use serde_json::{Value, json};
 
@@ -18,9 +19,11 @@ fn reaches(net: &Net, from: &Client, to: &str, client: &Client) -> bool {
     got.len() == 1
 }
 
-/// "Add P2P Handler path" and "Request to remove P2P Handler Routing Path at P2P Handler Message Node".
+/// "Add P2P Handler path" and "Request to remove P2P Handler Routing Path at P2P Handler Message
+/// Node".
 ///
-/// `source` is not below the runtimeURL: it is claimed by naming it. `code` of the page's `"2XX"` is 200.
+/// `source` is not below the runtimeURL: it is claimed by naming it. `code` of the page's `"2XX"`
+/// is 200.
 #[test]
 fn add_and_remove_p2p_handler_path() {
     let source = "hyperty-runtime://a.com/p2phandler/7";
@@ -58,8 +61,8 @@ fn path_is_set_and_removed(part: &str, stub: &str, source: &str) {
     assert_eq!(runtime.take().len(), 1, "the claim stood as long as the subscription");
 }
 
-/// "The list is `body.subscribe` / `body.unsubscribe`; also `body.resources` (array or one string), and
-/// `body.resource` with `body.childrenResources` (each child is `<resource>/children/<name>`)."
+/// "The list is `body.subscribe` / `body.unsubscribe`; also `body.resources` (array or one string),
+/// and `body.resource` with `body.childrenResources` (each child is `<resource>/children/<name>`)."
 #[test]
 fn each_form_of_the_list() {
     let forms = [
@@ -112,7 +115,8 @@ fn bad_lists() {
     assert_eq!(net.node.metrics().subscriptions, 0);
 }
 
-/// "400; not allowed → 403; over a quota → 429, in this order; the whole request takes effect or none of it."
+/// "400; not allowed → 403; over a quota → 429, in this order; the whole request takes effect or
+/// none of it."
 #[test]
 fn the_order_of_refusals_and_all_or_nothing() {
     let net = Net::with(|config| config.limits.subscriptions.per_session_max = 2);
@@ -148,8 +152,8 @@ fn the_quota_of_the_node() {
     assert_eq!(net.subscribe(&b, &[TOPIC]), 429);
 }
 
-/// "Unsubscribing removes every subscription to that URL made through the requesting session, whatever source
-/// it had named; what isn't there is 200."
+/// "Unsubscribing removes every subscription to that URL made through the requesting session,
+/// whatever source it had named; what isn't there is 200."
 #[test]
 fn unsubscribing_does_not_ask_for_the_source() {
     let net = Net::new();
@@ -167,8 +171,8 @@ fn unsubscribing_does_not_ask_for_the_source() {
     assert_eq!(ask(&net, &a, "unsubscribe", json!({ "unsubscribe": [b.url] })), 200);
 }
 
-/// "It claims an unowned address, of any domain, by subscribing to it (topics excepted)", "Topics may have any
-/// number of subscribers".
+/// "It claims an unowned address, of any domain, by subscribing to it (topics excepted)", "Topics
+/// may have any number of subscribers".
 #[test]
 fn claims_hold_others_off_and_topics_do_not() {
     let net = Net::new();
@@ -210,8 +214,8 @@ fn owning_beats_an_older_claim() {
     assert_eq!(net.code(&squatter, forged), 403);
 }
 
-/// "Messages go to the session that owns the subscriber address, else to the requesting one", policy `open`:
-/// what others subscribed for a session that ends goes to those who asked.
+/// "Messages go to the session that owns the subscriber address, else to the requesting one",
+/// policy `open`: what others subscribed for a session that ends goes to those who asked.
 #[test]
 fn under_policy_open_the_owner_of_the_source_gets_the_messages() {
     let net = Net::open_policy();

@@ -12,9 +12,9 @@ use crate::harness::{Net, message, session};
 const MESSAGES: u64 = 3_000;
 const SENDERS: u64 = 3;
 
-/// Goal: a session that is taken over again and again loses nothing, doubles nothing and keeps each sender's
-/// order. Method: senders on threads of their own, the receiver re-opening all the while, each socket drained
-/// to its end before the next one's frames count.
+/// Goal: a session that is taken over again and again loses nothing, doubles nothing and keeps each
+/// sender's order. Method: senders on threads of their own, the receiver re-opening all the while,
+/// each socket drained to its end before the next one's frames count.
 #[test]
 fn nothing_is_lost_while_a_session_moves_from_socket_to_socket() {
     let net = Net::new();
@@ -65,8 +65,9 @@ fn nothing_is_lost_while_a_session_moves_from_socket_to_socket() {
     assert_eq!(net.node.metrics().delivered, SENDERS * MESSAGES);
 }
 
-/// Goal: what is routed while sessions come and go is delivered to a session of that runtimeURL or refused, and
-/// every message is accounted for. Method: one runtime opens anew all the while, others send requests to it.
+/// Goal: what is routed while sessions come and go is delivered to a session of that runtimeURL or
+/// refused, and every message is accounted for. Method: one runtime opens anew all the while,
+/// others send requests to it.
 #[test]
 fn every_message_is_accounted_for_while_sessions_come_and_go() {
     let net = Net::new();
