@@ -72,19 +72,21 @@ pub(crate) fn run(options: Options) -> Result<(), Box<dyn Error>> {
 async fn perform(options: Options) -> Result<(), Box<dyn Error>> {
     // By relay, directly, and for each cut once more by relay and directly.
     let phases = 2 * options.cuts + 2;
-    let plan = match options.seconds {
+    // One message is sent between the first two phases: the one that asks for a direct connection.
+    let messages = options.messages.unwrap_or(20_000) - 1;
+    let plan = |phase: u64| match options.seconds {
         Some(seconds) => Plan::Time(Duration::from_secs(seconds) / phases as u32),
-        None => Plan::Messages(options.messages.unwrap_or(20_000).div_ceil(phases)),
+        None => Plan::Messages(messages / phases + u64::from(phase < messages % phases)),
     };
     let mut stage = Stage::set_up(options.json).await?;
-    stage.send(plan, "by the Message Node").await?;
+    stage.send(plan(0), "by the Message Node").await?;
     stage.ask_for_direct().await?;
     for cut in 1..=options.cuts {
-        stage.send_and_cut(plan, options.cut == Cut::Blackhole, cut).await?;
-        stage.send(plan, "fallen back to the Message Node").await?;
+        stage.send_and_cut(plan(2 * cut - 1), options.cut == Cut::Blackhole, cut).await?;
+        stage.send(plan(2 * cut), "by the Message Node again").await?;
         stage.wait_for_direct().await?;
     }
-    stage.send(plan, "by the direct connection").await?;
+    stage.send(plan(phases - 1), "by the direct connection").await?;
     let report = stage.finish().await?;
     report.print(options.json);
     match report.is_clean() {
