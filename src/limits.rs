@@ -203,3 +203,8 @@ pub const REGISTRY_EXPIRES_DEFAULT: Duration = Duration::from_secs(3_600);
 pub const REGISTRY_EXPIRES_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// How long a disconnected entry can still be found, before it is forgotten.
 pub const REGISTRY_DISCONNECTED_KEEP: Duration = Duration::from_secs(86_400);
+/// Bytes of one input line of `trace` that are kept to be read: the largest message, its white space and a `hop`
+/// that will be refused. Of a longer line only the size is known.
+pub const TRACE_LINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 4_096;
+/// Domains that `trace` plays a Message Node stub for; messages for further ones go by our own domain's.
+pub const TRACE_DOMAINS_MAX: usize = 65_536;
