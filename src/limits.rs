@@ -237,3 +237,9 @@ pub const P2P_CLOSE: Duration = Duration::from_millis(500);
 pub const RUNTIME_EVENTS_MAX: usize = 4_096;
 /// How long somebody who waits for room waits before looking again without having been told.
 pub const PROGRESS_POLL: Duration = Duration::from_millis(5);
+
+/// Bytes of one input line of `trace` that are kept to be read: the largest message, its white space and a `hop`
+/// that will be refused. Of a longer line only the size is known.
+pub const TRACE_LINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 4_096;
+/// Domains that `trace` plays a Message Node stub for; messages for further ones go by our own domain's.
+pub const TRACE_DOMAINS_MAX: usize = 65_536;

@@ -387,17 +387,25 @@ impl MessageBus {
         }
     }
 
-    /// What `resolve` says now, without sending anything.
+    /// What `resolve` says now, without sending anything, of a message that a local party posts.
     pub fn explain(&self, to: &Address<'_>) -> TargetReport {
+        self.explain_from(to, Ingress::LOCAL)
+    }
+
+    /// The same for a message that comes in by `ingress`, whose own sandbox never gets it back.
+    pub fn explain_from(&self, to: &Address<'_>, ingress: Ingress) -> TargetReport {
         let Resolution { receivers, onward } = self.resolve(to);
         let listeners: Vec<Url> = receivers
             .iter()
-            .map(|receiver| match receiver {
-                Receiver::Listener(listener) => listener.url.clone(),
-                Receiver::Subscriber(_) => to.to_owned(),
+            .filter_map(|receiver| match receiver {
+                Receiver::Listener(listener) if listener.link == Some(ingress.link) => None,
+                Receiver::Listener(listener) => Some(listener.url.clone()),
+                Receiver::Subscriber(peer) if peer.link() == ingress.link => None,
+                Receiver::Subscriber(_) => Some(to.to_owned()),
             })
             .collect();
         let (decision, via) = match onward {
+            Onward::None if listeners.is_empty() => ("unreachable", None),
             Onward::None => ("local", None),
             Onward::P2p { peer, .. } => ("p2p", peer.via()),
             Onward::MessageNode { stub, .. } => ("message-node", Some(stub.url.clone())),
