@@ -129,6 +129,11 @@ impl Runtime {
         self.bus.remove_listener(key)
     }
 
+    /// Its own URL.
+    pub fn url(&self) -> &Url {
+        &self.bus.own().runtime
+    }
+
     /// The P2P Handler stub's URL; `None` if P2P is off.
     pub fn p2p_handler(&self) -> Option<Url> {
         self.shared.ua.lock().p2p_handler()
