@@ -144,7 +144,7 @@ impl Window {
             Some(again) => (again.from, again.shun),
             None => (self.cursor, false),
         };
-        (number < self.next_number()).then(|| Next { number, shun, first: number == self.unsent })
+        (number < self.next_number()).then_some(Next { number, shun, first: number == self.unsent })
     }
 
     /// What [`Window::next`] named was taken by a sink.

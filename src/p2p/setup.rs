@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The machine is told what arrived and returns [`Action`]s; requests that get no answer end it by
-//! [`Setup::on_failure`]. It keeps no time.
+//! [`Setup::on_response`]. It keeps no time.
 
 use simd_json::{OwnedValue, json, prelude::*};
 
