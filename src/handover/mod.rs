@@ -52,6 +52,7 @@
 
 mod announced;
 mod barrier;
+mod config;
 mod control;
 mod explain;
 mod outcome;
@@ -64,9 +65,10 @@ mod ways;
 mod window;
 
 pub use announced::Announced;
+#[doc(hidden)]
+pub use config::Mutation;
+pub use config::{Config, Random};
 pub use control::ControlError;
 pub use explain::{Explained, Reason};
 pub use outcome::{Counters, Event, Outcome, SendError, Sent};
-#[doc(hidden)]
-pub use peer::Mutation;
-pub use peer::{Config, Peer, Random};
+pub use peer::Peer;

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -12,14 +12,15 @@ use parking_lot::Mutex;
 use crate::{
     address::Url,
     handover::{
+        config::{Config, Mutation, Random},
         control::{Control, ControlError},
         explain::Explained,
         outcome::{Counters, Event, Outcome, SendError, Sent},
-        receiver::{Deliver, Met, Posts, Receiver},
+        receiver::{Met, Posts, Receiver},
         sender::Sender,
+        stream::Deliver,
         ways::Reach,
     },
-    limits::{HANDOVER_DEADLINE, HANDOVER_DWELL, HANDOVER_WINDOW_BYTES},
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
     status::Status,
 };
@@ -34,54 +35,6 @@ pub struct Peer {
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
     alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
-}
-
-/// Where ids of streams come from.
-pub trait Random: Send + Sync {
-    /// 128 random bits, never the same again.
-    fn draw(&self) -> u128;
-}
-
-impl<F: Fn() -> u128 + Send + Sync> Random for F {
-    fn draw(&self) -> u128 {
-        self()
-    }
-}
-
-/// What can be chosen about a peer.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Bytes that the other side may have unacknowledged, and so the most that is held back.
-    pub window_bytes: usize,
-    /// Wait before traffic moves to a direct way that came back; at most 1 s.
-    pub dwell: Duration,
-    /// From acceptance to in doubt or returned.
-    pub deadline: Duration,
-    #[doc(hidden)]
-    pub mutation: Mutation,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            window_bytes: HANDOVER_WINDOW_BYTES,
-            dwell: HANDOVER_DWELL,
-            deadline: HANDOVER_DEADLINE,
-            mutation: Mutation::None,
-        }
-    }
-}
-
-/// A law left out, so that the simulation can show that it would notice.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mutation {
-    #[default]
-    None,
-    NoDedupe,
-    NoHoldBack,
-    NoResend,
-    NoBarrier,
 }
 
 impl Peer {
