@@ -161,8 +161,9 @@ pub const SERVE_TICK: Duration = Duration::from_millis(500);
 pub const WEBSOCKET_SOCKETS_MAX: usize = 65_536;
 /// WebSocket handshakes under way at once; more wait in the system's backlog.
 pub const WEBSOCKET_HANDSHAKES_MAX: usize = 256;
-/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each of
-/// 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80 MB.
+/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each
+/// of 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80
+/// MB.
 pub const SUBSCRIPTIONS_PER_SESSION_MAX: usize = 1 << 18;
 /// Subscriptions of one Message Node, all sessions together: about a gigabyte of table.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 22;
@@ -173,11 +174,12 @@ pub const NODE_SOCKETS_MAX: usize = 1 << 16;
 pub const NODE_SESSIONS_MAX: usize = 1 << 16;
 /// Messages in the queue of one session: two seconds at half a million messages a second.
 pub const SESSION_QUEUE_ITEMS_MAX: usize = 1 << 20;
-/// Bytes in the queue of one session: sixty-four messages of the largest size, or as many small ones as a
-/// slow reader lags behind in a second at full rate.
+/// Bytes in the queue of one session: sixty-four messages of the largest size, or as many small
+/// ones as a slow reader lags behind in a second at full rate.
 pub const SESSION_QUEUE_BYTES_MAX: usize = 64 << 20;
-/// Replies waiting on one socket ahead of its session's queue. Enough for a client that sends several
-/// frames before it reads; past it a sender of rubbish that reads nothing costs no more memory.
+/// Replies waiting on one socket ahead of its session's queue. Enough for a client that sends
+/// several frames before it reads; past it a sender of rubbish that reads nothing costs no more
+/// memory.
 pub const SOCKET_REPLIES_MAX: usize = 64;
 /// How long a session outlives its socket.
 pub const SESSION_KEEP: Duration = Duration::from_secs(30);

@@ -160,7 +160,8 @@ fn is_scheme(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// What a `delete` names: `resource`, a string or an array, and `childrenResources`, flat or nested once.
+/// What a `delete` names: `resource`, a string or an array, and `childrenResources`, flat or nested
+/// once.
 fn names<'a>(body: &'a OwnedValue) -> Result<Vec<&'a str>, Reply> {
     let mut names = Vec::new();
     let mut collect = |name: &str, value: &'a OwnedValue, depth| {

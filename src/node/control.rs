@@ -1,7 +1,7 @@
 //! The control plane of the node: sessions and services, under one lock.
 //!
-//! No ordinary message passes here. What it decides it writes into the FIB and the slab, where the data
-//! plane reads it.
+//! No ordinary message passes here. What it decides it writes into the FIB and the slab, where the
+//! data plane reads it.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -102,8 +102,8 @@ impl Control {
         self.sessions.get_mut(&session).expect("a session that is being served is there")
     }
 
-    /// Ends a session: its subscriptions and claims, what it owns, its queue. Its entries in the domain
-    /// registry stay, as disconnected ones.
+    /// Ends a session: its subscriptions and claims, what it owns, its queue. Its entries in the
+    /// domain registry stay, as disconnected ones.
     pub(super) fn end_session(&mut self, session: Target, now: Instant) {
         for url in self.manager.ownership().of(session, Reason::Registration) {
             self.registry.disconnect(&url, now);

@@ -1,6 +1,7 @@
 //! The domain registry: which Hyperties and data objects a domain has, by URL and by user.
 //!
-//! A trait, and an implementation in memory. It knows neither sessions nor messages, and asks no clock.
+//! A trait, and an implementation in memory. It knows neither sessions nor messages, and asks no
+//! clock.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,8 +15,8 @@ use crate::{address::Url, limits};
 
 /// Where a Message Node keeps the entries of its domain.
 ///
-/// It is called under the node's control lock, so an implementation answers at once, from memory; one that
-/// keeps them elsewhere writes behind.
+/// It is called under the node's control lock, so an implementation answers at once, from memory;
+/// one that keeps them elsewhere writes behind.
 pub trait DomainRegistry: Send {
     /// Puts an entry, in place of one with the same URL.
     ///
@@ -26,8 +27,8 @@ pub trait DomainRegistry: Send {
     /// The entry of `url`.
     fn read(&mut self, url: &Url, now: Instant) -> Option<Found>;
 
-    /// The entries of a user that meet the criteria, at most [`limits::REGISTRY_FOUND_MAX`], the live ones
-    /// first.
+    /// The entries of a user that meet the criteria, at most [`limits::REGISTRY_FOUND_MAX`], the
+    /// live ones first.
     fn search(&mut self, criteria: &Criteria, now: Instant) -> Vec<Found>;
 
     /// Puts `members` over those of the entry, which is a keep-alive too; no entry: false.
@@ -42,7 +43,8 @@ pub trait DomainRegistry: Send {
     /// Lets entries expire.
     fn handle_timeout(&mut self, now: Instant);
 
-    /// When [`DomainRegistry::handle_timeout`] has something to do next; ask again after every change.
+    /// When [`DomainRegistry::handle_timeout`] has something to do next; ask again after every
+    /// change.
     fn poll_timeout(&self) -> Option<Instant>;
 
     /// How many entries there are.
@@ -54,8 +56,9 @@ pub trait DomainRegistry: Send {
     }
 }
 
-/// What is registered: its URL and the object as it was sent (`url`, `user`, `runtime`, `p2pHandler`,
-/// `p2pRequester`, `status`, `expires`, `dataSchemes`, `resources`, and whatever else).
+/// What is registered: its URL and the object as it was sent (`url`, `user`, `runtime`,
+/// `p2pHandler`, `p2pRequester`, `status`, `expires`, `dataSchemes`, `resources`, and whatever
+/// else).
 #[derive(Clone, Debug, PartialEq)]
 pub struct RegistryEntry {
     /// The Hyperty or data object.
@@ -101,8 +104,8 @@ impl std::error::Error for RegistryFull {}
 
 /// A domain registry in memory. It forgets with the process.
 ///
-/// An entry is live until its `expires` (seconds since it was last written; an hour if it names none) have
-/// passed, then disconnected, and forgotten a day later.
+/// An entry is live until its `expires` (seconds since it was last written; an hour if it names
+/// none) have passed, then disconnected, and forgotten a day later.
 #[derive(Debug)]
 pub struct MemoryRegistry {
     entries: HashMap<Url, Stored>,
@@ -172,14 +175,15 @@ impl DomainRegistry for MemoryRegistry {
 
     fn search(&mut self, criteria: &Criteria, now: Instant) -> Vec<Found> {
         self.handle_timeout(now);
-        let urls = self.by_user.get(&criteria.user).into_iter().flatten();
-        let (mut live, gone): (Vec<_>, Vec<_>) = urls
-            .filter_map(|url| self.found(url))
-            .filter(|found| criteria.are_met_by(&found.entry.members))
-            .partition(|found| found.live);
-        live.extend(gone);
-        live.truncate(limits::REGISTRY_FOUND_MAX);
-        live
+        let (urls, entries) = (self.by_user.get(&criteria.user), &self.entries);
+        let of_state = |wanted: bool| {
+            urls.into_iter().flatten().filter(move |url| {
+                let stored = entries.get(*url);
+                stored.is_some_and(|s| s.live == wanted && criteria.are_met_by(&s.members))
+            })
+        };
+        let urls = of_state(true).chain(of_state(false)).take(limits::REGISTRY_FOUND_MAX);
+        urls.filter_map(|url| self.found(url)).collect()
     }
 
     fn update(&mut self, url: &Url, members: Object, now: Instant) -> bool {

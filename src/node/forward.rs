@@ -1,7 +1,7 @@
 //! The data plane of the node: from a frame to the queues of the sessions that get it.
 //!
-//! No lock is taken for an ordinary message but each receiving queue's own. Nothing is parsed beyond the
-//! envelope, and the bytes that came in are the bytes that go out, `hop` included.
+//! No lock is taken for an ordinary message but each receiving queue's own. Nothing is parsed
+//! beyond the envelope, and the bytes that came in are the bytes that go out, `hop` included.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,6 +15,7 @@ use crate::{
     message::{Kind, Message, ParseError, ParseErrorKind, To, compose, respond, salvage},
     node::{
         FrameEnd, MessageNode, SESSION_ADDRESS,
+        control::Service,
         metrics::{DropReason, count},
         reply::Reply,
         socket::{Socket, Standing},
@@ -73,7 +74,9 @@ impl MessageNode {
             }
         };
         if let Some(service) = self.service(&address) {
-            if is_request(message.kind()) || message.kind() == Kind::Update {
+            let is_served = is_request(message.kind())
+                || (message.kind() == Kind::Update && service == Service::Registry);
+            if is_served {
                 return self.serve(socket, service, session, message, to, now);
             }
             return self.counters.row(socket.number()).drop(DropReason::Unreachable);
@@ -87,7 +90,8 @@ impl MessageNode {
             }
         };
         let mut found = [Match::default(), Match::default()];
-        // One guard over look-up and slab: a target found is not given to another session meanwhile.
+        // One guard over look-up and slab: a target found is not given to another session
+        // meanwhile.
         let guard = epoch::pin();
         self.fib.look_up_batch(&[from, address], &mut found);
         let [of_from, of_to] = &mut found;
@@ -146,7 +150,7 @@ impl MessageNode {
     fn serve(
         &self,
         socket: &Socket,
-        service: super::control::Service,
+        service: Service,
         session: Target,
         message: &Message,
         to: &str,
@@ -177,8 +181,8 @@ impl MessageNode {
         self.send_error(socket, message, asked, error);
     }
 
-    /// An error response to a request. Updates, responses and whatever has `hop` draw none: the sender of a
-    /// numbered message learns its end from the receiver.
+    /// An error response to a request. Updates, responses and whatever has `hop` draw none: the
+    /// sender of a numbered message learns its end from the receiver.
     fn send_error(&self, socket: &Socket, message: &Message, asked: &str, error: Reply) {
         if !is_request(message.kind()) || message.hop().is_some() {
             return;
@@ -189,7 +193,8 @@ impl MessageNode {
         self.send(socket, respond(message, asked, code, Some(error.into_members())));
     }
 
-    /// A frame that is no message: a 400, or 413 if it is one too long, when there is somebody to tell.
+    /// A frame that is no message: a 400, or 413 if it is one too long, when there is somebody to
+    /// tell.
     fn refuse_frame(&self, socket: &Socket, text: &[u8], error: ParseError) {
         let row = self.counters.row(socket.number());
         let (code, reason) = match error.kind {

@@ -71,7 +71,7 @@ pub struct Metrics {
     pub frames: u64,
     /// Copies put into a session's queue.
     pub delivered: u64,
-    /// Requests that the node answered itself with 200.
+    /// Requests that the node carried out itself: 200, or `close`.
     pub served: u64,
     /// Error responses sent.
     pub refused: u64,

@@ -3,8 +3,8 @@
 //! Everything but the network: frames come in by [`MessageNode::on_frame`] and are taken out of a
 //! [`Socket`]; time comes in as `now`. No socket, clock or task is here.
 //!
-//! Many threads call it at once. Ordinary messages pass without its control lock; frames of one socket
-//! are handed in one after the other, by one task, and are handled in that order.
+//! Many threads call it at once. Ordinary messages pass without its control lock; frames of one
+//! socket are handed in one after the other, by one task, and are handled in that order.
 //!
 //! ```
 //! use std::time::Instant;
@@ -117,8 +117,8 @@ impl fmt::Display for TooManySockets {
 impl std::error::Error for TooManySockets {}
 
 impl MessageNode {
-    /// A node with a domain registry in memory. `random` fills buffers with random bytes; tokens and allocated
-    /// addresses are made of them, so outside of tests it must be unpredictable.
+    /// A node with a domain registry in memory. `random` fills buffers with random bytes; tokens
+    /// and allocated addresses are made of them, so outside of tests it must be unpredictable.
     ///
     /// # Errors
     /// [`AddressError`] if the domain can't be part of a URL.
@@ -179,8 +179,8 @@ impl MessageNode {
         })
     }
 
-    /// A transport has accepted a connection. Drain the socket from one task, hand its frames in from one
-    /// task, and report its end with [`MessageNode::on_socket_closed`].
+    /// A transport has accepted a connection. Drain the socket from one task, hand its frames in
+    /// from one task, and report its end with [`MessageNode::on_socket_closed`].
     ///
     /// # Errors
     /// [`TooManySockets`]: close the connection.
@@ -193,16 +193,19 @@ impl MessageNode {
         Ok(Arc::new(Socket::new(self.next_socket.fetch_add(1, Ordering::Relaxed))))
     }
 
-    /// A text frame has come. An ordinary message is in its receivers' queues when this returns; nothing
-    /// blocks but the control lock, and that only for messages to the node's own addresses.
+    /// A text frame has come. An ordinary message is in its receivers' queues when this returns;
+    /// nothing blocks but the control lock, and that only for messages to the node's own addresses.
     ///
-    /// What is wrong is told to the sender, or counted; only [`FrameEnd`] concerns the transport.
+    /// What is wrong is told to the sender, or counted; a transport should let frames somewhat over
+    /// the size limit through, since those that it cuts off itself get no answer with size and
+    /// limit. Only [`FrameEnd`] concerns the transport.
     pub fn on_frame(&self, socket: &Arc<Socket>, text: Bytes, now: Instant) -> FrameEnd {
         self.handle_frame(socket, text, now)
     }
 
-    /// The connection is gone. Its session, if it was not taken over meanwhile, keeps its subscriptions and
-    /// its queue for `session_keep`; poll the timeout again. A second call changes nothing.
+    /// The connection is gone. Its session, if it was not taken over meanwhile, keeps its
+    /// subscriptions and its queue for `session_keep`; poll the timeout again. A second call
+    /// changes nothing.
     pub fn on_socket_closed(&self, socket: &Arc<Socket>, now: Instant) {
         let mut control = self.control.lock();
         control.part(socket, now);
@@ -217,8 +220,9 @@ impl MessageNode {
         self.control.lock().handle_timeout(now);
     }
 
-    /// When [`MessageNode::handle_timeout`] has something to do next. It changes with closed sockets, `re-open`,
-    /// `close` and requests to the domain registry; being late by a second harms nobody.
+    /// When [`MessageNode::handle_timeout`] has something to do next. It changes with closed
+    /// sockets, `re-open`, `close` and requests to the domain registry; being late by a second
+    /// harms nobody.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.control.lock().poll_timeout()
     }

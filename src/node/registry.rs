@@ -160,8 +160,8 @@ fn by_url(found: Vec<Found>) -> OwnedValue {
     OwnedValue::from(members)
 }
 
-/// What is searched for: `user`, or `resource` naming one, with `dataSchemes` and `resources` beside it or
-/// in `criteria`.
+/// What is searched for: `user`, or `resource` naming one, with `dataSchemes` and `resources`
+/// beside it or in `criteria`.
 fn criteria(body: &OwnedValue) -> Result<Criteria, Reply> {
     let within = body.get("criteria");
     let member = |name| body.get(name).or_else(|| within.and_then(|within| within.get(name)));
@@ -180,8 +180,8 @@ fn criteria(body: &OwnedValue) -> Result<Criteria, Reply> {
     })
 }
 
-/// What an update changes: the object `value`, or one attribute (`status` if none is named) that it is
-/// the value of; nothing for a mere keep-alive.
+/// What an update changes: the object `value`, or one attribute (`status` if none is named) that it
+/// is the value of; nothing for a mere keep-alive.
 fn changes(body: &OwnedValue) -> Result<Object, Reply> {
     let Some(value) = body.get("value") else { return Ok(Object::new()) };
     if let Some(members) = value.as_object() {

@@ -1,4 +1,5 @@
-//! `mn:/session`: opening, re-opening and closing a session, and what becomes of it without a socket.
+//! `mn:/session`: opening, re-opening and closing a session, and what becomes of it without a
+//! socket.
 
 use std::{sync::Arc, time::Instant};
 
@@ -35,6 +36,7 @@ impl Control {
         } else if is("re-open") {
             self.re_open(socket, message, &from, now)
         } else if is("close") {
+            self.counters.row(socket.number()).answer(200);
             self.close(socket, &from, now);
             return FrameEnd::CloseSocket;
         } else if is("response") || is("update") {
@@ -59,7 +61,8 @@ impl Control {
         self.dropped.insert((deadline, target));
     }
 
-    /// A new session for the runtimeURL `runtime`. An older one of that URL ends, and what it owns passes on.
+    /// A new session for the runtimeURL `runtime`. An older one of that URL ends, and what it owns
+    /// passes on.
     fn open(
         &mut self,
         socket: &Arc<Socket>,
@@ -109,7 +112,8 @@ impl Control {
         session.allocations
     }
 
-    /// Takes the session named by the token over to this socket; one that is unknown is opened anew.
+    /// Takes the session named by the token over to this socket; one that is unknown is opened
+    /// anew.
     fn re_open(
         &mut self,
         socket: &Arc<Socket>,
@@ -141,8 +145,8 @@ impl Control {
         Ok(())
     }
 
-    /// Frees the session that the token names, or, without a token, the one of that runtimeURL that stands on
-    /// this very socket.
+    /// Frees the session that the token names, or, without a token, the one of that runtimeURL that
+    /// stands on this very socket.
     fn close(&mut self, socket: &Arc<Socket>, from: &str, now: Instant) {
         let (runtime, token) = split_token(from);
         let here = match socket.standing() {
@@ -194,8 +198,9 @@ impl Control {
     }
 }
 
-/// `<runtimeURL>` and the token behind it: the last segment is one if and only if it is UUID-shaped. A token
-/// stands behind a runtimeURL, so what would leave none, `<scheme>://<domain>`, has no token.
+/// `<runtimeURL>` and the token behind it: the last segment is one if and only if it is
+/// UUID-shaped. A token stands behind a runtimeURL, so what would leave none,
+/// `<scheme>://<domain>`, has no token.
 fn split_token(from: &str) -> (&str, Option<&str>) {
     let from = trimmed(from);
     match from.rsplit_once('/') {

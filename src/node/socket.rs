@@ -1,8 +1,8 @@
 //! One socket of the Message Node, as its transport sees it: frames go in by
 //! [`MessageNode::on_frame`](crate::node::MessageNode::on_frame), frames to write come out here.
 //!
-//! No socket of the operating system is in it. A session's queue outlives the socket; this is the place
-//! where the two are joined and parted.
+//! No socket of the operating system is in it. A session's queue outlives the socket; this is the
+//! place where the two are joined and parted.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     limits,
@@ -24,13 +24,14 @@ use crate::{
 
 /// One socket: which session stands on it, and what is to be written to it.
 ///
-/// **What a writer takes out is the writer's.** One task drains a socket, with [`Socket::poll_drain`], and writes
-/// what it got. Replies of the node itself come first, then the session's queue, in order. When another socket
-/// takes the session over, this one gets [`Drained::End`] and nothing of the session any more; what is still
-/// queued goes to the new socket. What the writer had taken out and knows to be unwritten when the connection
-/// fails it hands to [`Socket::give_back`] before it reports the socket closed; the next socket writes it
-/// first. Lost can be only what was written to a connection that then broke, and what an old socket's writer
-/// holds at the moment of a take-over.
+/// **What a writer takes out is the writer's.** One task drains a socket, with
+/// [`Socket::poll_drain`], and writes what it got. Replies of the node itself come first, then the
+/// session's queue, in order. When another socket takes the session over, this one gets
+/// [`Drained::End`] and nothing of the session any more; what is still queued goes to the new
+/// socket. What the writer had taken out and knows to be unwritten when the connection fails it
+/// hands to [`Socket::give_back`] before it reports the socket closed; the next socket writes it
+/// first. Lost can be only what was written to a connection that then broke, and what an old
+/// socket's writer holds at the moment of a take-over.
 #[derive(Debug)]
 pub struct Socket {
     /// Which of the counters it uses, and what tells it apart in logs.
@@ -86,8 +87,8 @@ impl Socket {
         self.number
     }
 
-    /// Moves up to `max` frames into `into`, or leaves the waker of `context` behind. [`Drained::End`]: nothing
-    /// more will ever come, close the connection.
+    /// Moves up to `max` frames into `into`, or leaves the waker of `context` behind.
+    /// [`Drained::End`]: nothing more will ever come, close the connection.
     pub fn poll_drain(
         &self,
         context: &mut Context<'_>,
@@ -121,8 +122,8 @@ impl Socket {
         moved + queue.map_or(0, |queue| queue.outbox.try_drain(into, max - moved))
     }
 
-    /// Takes back, in order, what was drained and is known not to be written. Returns how many of them are
-    /// kept for the session's next socket: none if this socket has no session any more.
+    /// Takes back, in order, what was drained and is known not to be written. Returns how many of
+    /// them are kept for the session's next socket: none if this socket has no session any more.
     ///
     /// Call it when the connection has failed, before the socket is reported closed.
     pub fn give_back(&self, unwritten: Vec<Outgoing>) -> usize {
@@ -157,7 +158,7 @@ impl Socket {
             return false;
         }
         inner.replies.push_back(bytes);
-        inner.wake();
+        wake(inner);
         true
     }
 
@@ -166,11 +167,12 @@ impl Socket {
         let mut inner = self.inner.lock();
         inner.returned = std::mem::take(&mut *queue.returned.lock());
         inner.queue = Some(queue);
-        inner.wake();
         self.session.store(session.0, Ordering::Release);
+        wake(inner);
     }
 
-    /// Parts the session, if any, from this socket; what was given back to it stays with the session.
+    /// Parts the session, if any, from this socket; what was given back to it stays with the
+    /// session.
     pub(super) fn detach(&self) {
         let mut inner = self.inner.lock();
         self.session.store(VACANT, Ordering::Release);
@@ -179,13 +181,14 @@ impl Socket {
         }
     }
 
-    /// Parts the session from this socket for good: the writer writes the replies that are left and ends.
+    /// Parts the session from this socket for good: the writer writes the replies that are left and
+    /// ends.
     pub(super) fn end(&self) {
         self.detach();
         let mut inner = self.inner.lock();
         self.session.store(ENDED, Ordering::Release);
-        inner.wake();
         inner.ended = true;
+        wake(inner);
     }
 
     /// Notes that the connection is gone; false if that was known.
@@ -225,10 +228,11 @@ impl Inner {
         into.extend(self.returned.drain(..returned));
         replies + returned
     }
+}
 
-    fn wake(&mut self) {
-        if let Some(writer) = self.writer.take() {
-            writer.wake();
-        }
-    }
+/// Wakes the writer, if one waits, after the lock is let go: it may poll at once.
+fn wake(mut inner: MutexGuard<'_, Inner>) {
+    let writer = inner.writer.take();
+    drop(inner);
+    writer.into_iter().for_each(Waker::wake);
 }

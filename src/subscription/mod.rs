@@ -1,12 +1,13 @@
 //! The Subscription Manager: who gets copies of what, and who may ask for them.
 //!
-//! Control plane only: it judges requests and edits the FIB through its one writer; no message passes
-//! here. It answers in codes and reasons; messages are composed by whoever asked.
+//! Control plane only: it judges requests and edits the FIB through its one writer; no message
+//! passes here. It answers in codes and reasons; messages are composed by whoever asked.
 //!
-//! **The law of ownership.** A session *owns* its runtimeURL, its allocations and what it registered, and has a
-//! route for each. It *claims* an unowned address by subscribing to it (topics excepted) or by naming it as
-//! `source`, for as long as that subscription stands. Under [`Policy::Owner`] nobody sends from, subscribes
-//! as, or subscribes to what another session owns or claims.
+//! **The law of ownership.** A session *owns* its runtimeURL, its allocations and what it
+//! registered, and has a route for each. It *claims* an unowned address by subscribing to it
+//! (topics excepted) or by naming it as `source`, for as long as that subscription stands. Under
+//! [`Policy::Owner`] nobody sends from, subscribes as, or subscribes to what another session owns
+//! or claims.
 
 mod ownership;
 mod request;
@@ -87,8 +88,8 @@ struct Record {
 }
 
 impl SubscriptionManager {
-    /// A manager that edits the table which `fib` reads. What is `reserved` (and all below it) counts as
-    /// owned by nobody's session, so under [`Policy::Owner`] it is refused to everyone.
+    /// A manager that edits the table which `fib` reads. What is `reserved` (and all below it)
+    /// counts as owned by nobody's session, so under [`Policy::Owner`] it is refused to everyone.
     pub fn new(policy: Policy, quotas: Quotas, reserved: Vec<Url>, fib: Fib) -> Self {
         SubscriptionManager {
             policy,
@@ -103,7 +104,8 @@ impl SubscriptionManager {
         }
     }
 
-    /// Subscribes through `session`: all of the request takes effect, or none of it. The edits are published.
+    /// Subscribes through `session`: all of the request takes effect, or none of it. The edits are
+    /// published.
     ///
     /// # Errors
     /// [`Refused`], in the order 403 before 429 (a 400 is [`Request::read`]'s).
@@ -129,8 +131,8 @@ impl SubscriptionManager {
         Ok(())
     }
 
-    /// Removes every subscription to the listed URLs that was made through `session`, whatever source it had
-    /// named. What is not there is no error. The edits are published.
+    /// Removes every subscription to the listed URLs that was made through `session`, whatever
+    /// source it had named. What is not there is no error. The edits are published.
     ///
     /// # Errors
     /// [`Refused::Held`] if `from` is another session's.
@@ -150,7 +152,8 @@ impl SubscriptionManager {
         Ok(())
     }
 
-    /// Whether `session` may send from, subscribe as, register or subscribe to `address`. One look-up.
+    /// Whether `session` may send from, subscribe as, register or subscribe to `address`. One
+    /// look-up.
     ///
     /// # Errors
     /// [`Refused::Held`] with the address.
@@ -171,8 +174,8 @@ impl SubscriptionManager {
         self.reserved.iter().any(|own| own.address().covers(address))
     }
 
-    /// Whether `session` may come to own `url`: it may use it, and nothing below it is another session's
-    /// already, which owning would silence.
+    /// Whether `session` may come to own `url`: it may use it, and nothing below it is another
+    /// session's already, which owning would silence.
     ///
     /// # Errors
     /// [`Refused::Held`] with the address that is held.
@@ -252,7 +255,8 @@ impl SubscriptionManager {
         Ok(())
     }
 
-    /// Who gets the copies: the session that owns the subscriber's address, else the requesting one.
+    /// Who gets the copies: the session that owns the subscriber's address, else the requesting
+    /// one.
     fn target(&self, session: Target, subscriber: &Url) -> Target {
         match self.policy {
             Policy::Owner => session,
@@ -304,7 +308,8 @@ impl SubscriptionManager {
         self.made.remove(&session);
     }
 
-    /// What others had subscribed for an address of `gone` goes to its new owner, else to whoever asked.
+    /// What others had subscribed for an address of `gone` goes to its new owner, else to whoever
+    /// asked.
     fn retarget(&mut self, fib: &mut FibWriter, gone: Target) {
         if self.foreign == 0 {
             return;

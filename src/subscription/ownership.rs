@@ -15,7 +15,8 @@ use crate::{
     slab::Target,
 };
 
-/// Why a session owns an address. Several reasons may hold at once; it is owned until the last one ends.
+/// Why a session owns an address. Several reasons may hold at once; it is owned until the last one
+/// ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Reason {
@@ -29,9 +30,9 @@ pub enum Reason {
 
 /// Who holds an address, by what the FIB says of it.
 ///
-/// Owning beats claiming, because only an unowned address can be claimed; within each, the longest prefix
-/// counts. So a session is held off by `other` if and only if `other` owns the longest owned prefix, or,
-/// where nothing is owned, others alone have claimed the longest claimed one.
+/// Owning beats claiming, because only an unowned address can be claimed; within each, the longest
+/// prefix counts. So a session is held off by `other` if and only if `other` owns the longest owned
+/// prefix, or, where nothing is owned, others alone have claimed the longest claimed one.
 pub fn held_by_other(found: &Match, session: Target) -> bool {
     match found.route {
         Some(owner) => owner != session,
@@ -41,32 +42,52 @@ pub fn held_by_other(found: &Match, session: Target) -> bool {
 
 /// Ownership and claims of all sessions.
 ///
-/// In the FIB an owned address is a route, a claimed one a listener; a Message Node delivers to routes and
-/// never to listeners, for a claim is no route of its own.
+/// In the FIB an owned address is a route, a claimed one a listener; a Message Node delivers to
+/// routes and never to listeners, for a claim is no route of its own.
 #[derive(Debug, Default)]
 pub struct Ownership {
-    /// The owners of each address; the last one has the route. More than one only under policy `open`, or
-    /// where a runtimeURL was opened that another session had.
+    /// The owners of each address; the last one has the route. More than one only under policy
+    /// `open`, or where a runtimeURL was opened that another session had.
     owned: BTreeMap<Url, SmallVec<[(Target, u8); 1]>>,
-    by_session: HashMap<Target, HashSet<Url>>,
+    by_session: HashMap<Target, Holding>,
     claims: Counted,
+}
+
+/// What one session owns.
+#[derive(Debug, Default)]
+struct Holding {
+    urls: HashSet<Url>,
+    /// How many of them for each reason: by its bit's place.
+    counts: [usize; 3],
+}
+
+impl Reason {
+    fn place(self) -> usize {
+        (self as u8).trailing_zeros() as usize
+    }
 }
 
 impl Ownership {
     /// Lets `session` own `url`, with a route, for `reason`. O(1) beside the FIB's edit.
     pub fn own(&mut self, fib: &mut FibWriter, session: Target, url: &Url, reason: Reason) {
+        let holding = self.by_session.entry(session).or_default();
+        holding.urls.insert(url.clone());
         let owners = self.owned.entry(url.clone()).or_default();
-        match owners.iter_mut().find(|(owner, _)| *owner == session) {
+        let known = owners.iter_mut().find(|(owner, _)| *owner == session);
+        let had = known.as_ref().map_or(0, |(_, reasons)| *reasons);
+        match known {
             Some((_, reasons)) => *reasons |= reason as u8,
             None => owners.push((session, reason as u8)),
         }
+        if had & reason as u8 == 0 {
+            holding.counts[reason.place()] += 1;
+        }
         let (last, _) = owners[owners.len() - 1];
         fib.insert(&url.address(), Entry::Route { target: last });
-        self.by_session.entry(session).or_default().insert(url.clone());
     }
 
-    /// Ends one reason for which `session` owns `url`; with the last one its route goes. False if it did not
-    /// own it for that reason.
+    /// Ends one reason for which `session` owns `url`; with the last one its route goes. False if
+    /// it did not own it for that reason.
     pub fn disown(
         &mut self,
         fib: &mut FibWriter,
@@ -76,15 +97,18 @@ impl Ownership {
     ) -> bool {
         let Some(owners) = self.owned.get_mut(url) else { return false };
         let Some(at) = owners.iter().position(|(owner, _)| *owner == session) else { return false };
-        let had = owners[at].1 & reason as u8 != 0;
-        owners[at].1 &= !(reason as u8);
-        if owners[at].1 == 0 {
-            self.remove(fib, session, url);
-            if let Some(urls) = self.by_session.get_mut(&session) {
-                urls.remove(url);
-            }
+        if owners[at].1 & reason as u8 == 0 {
+            return false;
         }
-        had
+        owners[at].1 &= !(reason as u8);
+        let is_last = owners[at].1 == 0;
+        let holding = self.by_session.entry(session).or_default();
+        holding.counts[reason.place()] -= 1;
+        if is_last {
+            holding.urls.remove(url);
+            self.remove(fib, session, url);
+        }
+        true
     }
 
     /// True if `session` owns exactly `url` for `reason`.
@@ -97,17 +121,17 @@ impl Ownership {
 
     /// The addresses that `session` owns for `reason`, in no order.
     pub fn of(&self, session: Target, reason: Reason) -> Vec<Url> {
-        let urls = self.by_session.get(&session).into_iter().flatten();
+        let urls = self.by_session.get(&session).into_iter().flat_map(|holding| &holding.urls);
         urls.filter(|url| self.owns(session, url, reason)).cloned().collect()
     }
 
-    /// How many addresses `session` owns for `reason`. O(its addresses).
+    /// How many addresses `session` owns for `reason`. O(1).
     pub fn count(&self, session: Target, reason: Reason) -> usize {
-        let urls = self.by_session.get(&session).into_iter().flatten();
-        urls.filter(|url| self.owns(session, url, reason)).count()
+        self.by_session.get(&session).map_or(0, |holding| holding.counts[reason.place()])
     }
 
-    /// An address below `url` that another session owns or claims. O(log n + what `session` has there).
+    /// An address below `url` that another session owns or claims. O(log n + what `session` has
+    /// there).
     pub(super) fn held_below(&self, session: Target, url: &Url) -> Option<&Url> {
         let mut owned = below(&self.owned, url);
         let mut claimed = below(&self.claims.0, url);
@@ -118,21 +142,25 @@ impl Ownership {
         })
     }
 
-    /// Passes all that `old` owns to `new`. O(addresses of `old`).
+    /// Passes all that `old` owns to `new`, a session that owns nothing yet. O(addresses of `old`).
+    ///
+    /// Among several owners of one address the new one takes the old one's place, so nobody gains a
+    /// route by it.
     pub fn pass(&mut self, fib: &mut FibWriter, old: Target, new: Target) {
-        for url in self.by_session.remove(&old).unwrap_or_default() {
-            let reasons = self.remove(fib, old, &url);
-            for reason in [Reason::Runtime, Reason::Allocation, Reason::Registration] {
-                if reasons & reason as u8 != 0 {
-                    self.own(fib, new, &url, reason);
-                }
+        let holding = self.by_session.remove(&old).unwrap_or_default();
+        for url in &holding.urls {
+            let owners = self.owned.get_mut(url).into_iter().flatten();
+            owners.filter(|(owner, _)| *owner == old).for_each(|(owner, _)| *owner = new);
+            if let Some(&(last, _)) = self.owned.get(url).and_then(|owners| owners.last()) {
+                fib.insert(&url.address(), Entry::Route { target: last });
             }
         }
+        self.by_session.insert(new, holding);
     }
 
     /// Ends all that `session` owns. O(its addresses).
     pub fn end(&mut self, fib: &mut FibWriter, session: Target) {
-        for url in self.by_session.remove(&session).unwrap_or_default() {
+        for url in self.by_session.remove(&session).unwrap_or_default().urls {
             self.remove(fib, session, &url);
         }
     }
@@ -151,12 +179,10 @@ impl Ownership {
         }
     }
 
-    /// Takes `session` off the owners of `url`; the route passes to the owner before it, if any. Returns
-    /// the reasons that held.
-    fn remove(&mut self, fib: &mut FibWriter, session: Target, url: &Url) -> u8 {
-        let Some(owners) = self.owned.get_mut(url) else { return 0 };
-        let Some(at) = owners.iter().position(|(owner, _)| *owner == session) else { return 0 };
-        let (_, reasons) = owners.remove(at);
+    /// Takes `session` off the owners of `url`; the route passes to the owner before it, if any.
+    fn remove(&mut self, fib: &mut FibWriter, session: Target, url: &Url) {
+        let Some(owners) = self.owned.get_mut(url) else { return };
+        owners.retain(|(owner, _)| *owner != session);
         match owners.last() {
             Some(&(last, _)) => {
                 fib.insert(&url.address(), Entry::Route { target: last });
@@ -166,7 +192,6 @@ impl Ownership {
                 self.owned.remove(url);
             }
         }
-        reasons
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a `subscribe` or `unsubscribe` asks for: the list of URLs and the subscriber, read from the body.
+//! What a `subscribe` or `unsubscribe` asks for: the list of URLs and the subscriber, read from the
+//! body.
 //!
 //! It reads and checks; whether the request is allowed is decided elsewhere.
 
@@ -25,9 +26,9 @@ pub struct Request {
 impl Request {
     /// Reads a message of type `subscribe` or `unsubscribe` (the list has the type's name).
     ///
-    /// The list is `body.subscribe` or `body.unsubscribe`, and `body.resources` (array or one string), and
-    /// `<body.resource>/children/<name>` for each name in `body.childrenResources`; whichever are there
-    /// count together. O(size of the body).
+    /// The list is `body.subscribe` or `body.unsubscribe`, and `body.resources` (array or one
+    /// string), and `<body.resource>/children/<name>` for each name in `body.childrenResources`;
+    /// whichever are there count together. O(size of the body).
     ///
     /// # Errors
     /// [`RequestError`]: always the requester's fault, a 400.
