@@ -282,6 +282,47 @@ async fn a_handle_closes_with_a_reason() {
     assert_eq!(bob_end, Ended::ClosedByPeer { code: 0, reason: "ä".repeat(60) });
 }
 
+/// Goal: a receiver that stops gets no more, and what is queued towards the peer still arrives before the end.
+#[tokio::test]
+async fn a_stopped_receiver_still_sends() {
+    struct Once(mpsc::UnboundedSender<u64>);
+    impl LinkReceiver for Once {
+        fn on_message(&mut self, number: u64, _bytes: Bytes) -> Flow {
+            self.0.send(number).unwrap();
+            Flow::Stop
+        }
+
+        fn on_control(&mut self, _bytes: Bytes) {}
+    }
+    let (alice, bob) = (endpoint(config()), endpoint(config()));
+    let (dialled, accepted) = connect(&alice, &bob).await;
+    let ((at_alice, mut events), (from_alice, from_bob)) = (Recorder::new(), (outbox(), outbox()));
+    (1..3).for_each(|number| from_alice.push(message(number)).unwrap());
+    let (sender, mut numbers) = mpsc::unbounded_channel();
+    let alice_run = tokio::spawn(dialled.run(from_alice, at_alice));
+    let bob_run = tokio::spawn(accepted.run(from_bob.clone(), Once(sender)));
+    assert_eq!(bounded("a message", numbers.recv()).await, Some(1));
+    (0..1_000).for_each(|number| from_bob.push(message(number)).unwrap());
+    from_bob.close();
+    bounded("all frames", in_order(&mut events, 1_000)).await;
+    assert_eq!(bounded("Bob's end", bob_run).await.unwrap(), Ended::ClosedHere);
+    let ended = bounded("Alice's end", alice_run).await.unwrap();
+    assert_eq!(ended, Ended::ClosedByPeer { code: 0, reason: "done".into() });
+    assert_eq!(numbers.recv().await, None);
+}
+
+/// Goal: a link that is dropped is closed, also when somebody kept a handle of it.
+#[tokio::test]
+async fn a_dropped_link_is_closed() {
+    let (alice, bob) = (endpoint(config()), endpoint(config()));
+    let (dialled, accepted) = connect(&alice, &bob).await;
+    let _handle = dialled.handle();
+    let (at_bob, _events) = Recorder::new();
+    drop(dialled);
+    let ended = bounded("Bob's end", accepted.run(outbox(), at_bob)).await;
+    assert_eq!(ended, Ended::ClosedByPeer { code: 0, reason: String::new() });
+}
+
 /// Goal: a receiver that pauses is given nothing until it resumes; nothing is lost by it, and a connection that
 /// ends meanwhile is noticed.
 #[tokio::test]

@@ -290,7 +290,3 @@ impl fmt::Display for FrameError {
 }
 
 impl std::error::Error for FrameError {}
-
-#[cfg(test)]
-#[path = "frame_tests.rs"]
-mod tests;

@@ -219,6 +219,11 @@ impl Source for Queue {
     ) -> Poll<Drained> {
         self.0.poll_drain(context, into, max)
     }
+
+    fn give_back(&mut self, unwritten: Vec<Outgoing>) -> Vec<Outgoing> {
+        self.0.give_back(unwritten);
+        Vec::new()
+    }
 }
 
 /// Hands what comes in to the node.

@@ -18,6 +18,7 @@ use tracing::debug;
 use super::{
     Blackhole, CloseCode, Expectation, Fingerprint, QuicConfig, QuicLink,
     blackhole::BlackholeSocket,
+    link::CloseOnDrop,
     tls::{Expected, Identity, Pin},
 };
 use crate::{
@@ -147,6 +148,7 @@ impl QuicEndpoint {
         };
         send.write_all(&OPENING).await.map_err(failed)?;
         let payload_bytes_max = self.config.payload_bytes_max;
+        let connection = CloseOnDrop(connection);
         Ok(QuicLink { connection, send, receive, peer: expected, payload_bytes_max })
     }
 
@@ -256,9 +258,10 @@ async fn admit(incoming: Incoming, admission: &Admission) -> Result<(), String> 
     send.write_all(&OPENING).await.map_err(|error| error.to_string())?;
     read_opening(&mut receive).await?;
     let payload_bytes_max = admission.config.payload_bytes_max;
+    let connection = CloseOnDrop(connection);
     let link = QuicLink { connection, send, receive, peer, payload_bytes_max };
     admission.sender.send(link).await.map_err(|refused| {
-        refused.0.connection.close(CloseCode::NotTaken.into(), b"nobody accepts");
+        refused.0.connection.0.close(CloseCode::NotTaken.into(), b"nobody accepts");
         "nobody accepts".to_string()
     })
 }

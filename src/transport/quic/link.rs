@@ -34,14 +34,14 @@ pub trait LinkReceiver: Send + 'static {
 /// A connection whose peer is known and wants us. Dropped without [`QuicLink::run`], it is closed.
 #[derive(Debug)]
 pub struct QuicLink {
-    pub(super) connection: Connection,
+    pub(super) connection: CloseOnDrop,
     pub(super) send: SendStream,
     pub(super) receive: RecvStream,
     pub(super) peer: Fingerprint,
     pub(super) payload_bytes_max: usize,
 }
 
-/// Closes and observes a connection that runs elsewhere. Cheap to clone; keeps no connection open.
+/// Closes and observes a connection that runs elsewhere. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct QuicHandle(Connection);
 
@@ -70,7 +70,7 @@ impl QuicLink {
 
     /// A handle that stays useful while [`QuicLink::run`] owns the link.
     pub fn handle(&self) -> QuicHandle {
-        QuicHandle(self.connection.clone())
+        QuicHandle(self.connection.0.clone())
     }
 
     /// Carries frames both ways until the connection ends; dropping the future closes it.
@@ -79,31 +79,37 @@ impl QuicLink {
     /// empty, the connection is closed in order after the peer acknowledged all. `outbox` is left as it is when the
     /// connection ends first; up to one batch taken out of it may not have been sent.
     pub async fn run<R: LinkReceiver>(self, outbox: Arc<Outbox<Outgoing>>, receiver: R) -> Ended {
-        let QuicLink { connection, send, receive, payload_bytes_max, .. } = self;
-        let writer = tokio::spawn(write(connection.clone(), send, outbox));
-        let guard = Guard { connection, writer: writer.abort_handle() };
+        let QuicLink { connection, send, mut receive, payload_bytes_max, .. } = self;
+        let writer = tokio::spawn(write(connection.0.clone(), send, outbox));
+        let _writer = AbortOnDrop(writer.abort_handle());
         let decoder = FrameDecoder::new(payload_bytes_max);
-        match read(&guard.connection, receive, decoder, receiver).await {
-            ReadEnd::Finished => ended(guard.connection.closed().await),
+        // `receive` lives on when nothing more is read: dropping it would stop the peer.
+        match read(&connection.0, &mut receive, decoder, receiver).await {
+            ReadEnd::Finished => ended(connection.0.closed().await),
             ReadEnd::Lost(error) => ended(error),
             ReadEnd::Broken(reason) => {
-                guard.connection.close(CloseCode::Protocol.into(), cut(&reason).as_bytes());
+                connection.0.close(CloseCode::Protocol.into(), cut(&reason).as_bytes());
                 Ended::Protocol { reason }
             }
         }
     }
 }
 
-/// Ends both directions when the run ends, however that happens.
-struct Guard {
-    connection: Connection,
-    writer: AbortHandle,
+/// A connection that ends with its owner, whatever handles there are.
+#[derive(Debug)]
+pub(super) struct CloseOnDrop(pub(super) Connection);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(CloseCode::Done.into(), b"");
+    }
 }
 
-impl Drop for Guard {
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.writer.abort();
-        self.connection.close(CloseCode::Done.into(), b"");
+        self.0.abort();
     }
 }
 
@@ -131,7 +137,7 @@ impl From<ReadError> for ReadEnd {
 
 async fn read<R: LinkReceiver>(
     connection: &Connection,
-    mut stream: RecvStream,
+    stream: &mut RecvStream,
     mut decoder: FrameDecoder,
     mut receiver: R,
 ) -> ReadEnd {

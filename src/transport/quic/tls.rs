@@ -260,3 +260,112 @@ impl ClientCertVerifier for PinnedClients {
 fn fingerprint_of(certificate: &CertificateDer<'_>) -> Result<Fingerprint, Error> {
     Fingerprint::of(certificate).map_err(|_| CertificateError::BadEncoding.into())
 }
+
+/// Goal: a certificate alone opens nothing; the handshake must be signed with its key.
+/// Method: TLS in memory; the thief shows the certificate of another and signs with its own key.
+#[cfg(test)]
+mod tests {
+    use rustls::{
+        ClientConnection, ServerConnection,
+        client::ResolvesClientCert,
+        server::{ClientHello, ResolvesServerCert},
+        sign::CertifiedKey,
+    };
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Stolen(Arc<CertifiedKey>);
+
+    impl Stolen {
+        fn from(victim: &Identity, thief: &Identity) -> Arc<Self> {
+            let key = thief.provider.key_provider.load_private_key(thief.key()).unwrap();
+            Arc::new(Stolen(Arc::new(CertifiedKey::new(vec![victim.certificate.clone()], key))))
+        }
+    }
+
+    impl ResolvesServerCert for Stolen {
+        fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+
+    impl ResolvesClientCert for Stolen {
+        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+
+        fn has_certs(&self) -> bool {
+            true
+        }
+    }
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl ResolvesClientCert for Nobody {
+        fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+            None
+        }
+
+        fn has_certs(&self) -> bool {
+            false
+        }
+    }
+
+    /// What the client and the server say to the handshake.
+    fn handshake(client: ClientConfig, server: ServerConfig) -> [Result<(), Error>; 2] {
+        let name = ServerName::try_from("hyperty").unwrap();
+        let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+        let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+        for _ in 0..4 {
+            let mut flight = Vec::new();
+            while client.wants_write() {
+                client.write_tls(&mut flight).unwrap();
+            }
+            server.read_tls(&mut flight.as_slice()).unwrap();
+            if let Err(error) = server.process_new_packets() {
+                return [Ok(()), Err(error)];
+            }
+            flight.clear();
+            while server.wants_write() {
+                server.write_tls(&mut flight).unwrap();
+            }
+            client.read_tls(&mut flight.as_slice()).unwrap();
+            if let Err(error) = client.process_new_packets() {
+                return [Err(error), Ok(())];
+            }
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        [Ok(()), Ok(())]
+    }
+
+    #[test]
+    fn a_certificate_without_its_key_opens_nothing() {
+        let [alice, bob, thief] = [(); 3].map(|()| Identity::generate().unwrap());
+        let expected = Expected::default();
+        let _alice = expected.add(alice.fingerprint());
+        let client = || alice.client(bob.fingerprint()).unwrap().0;
+        let server = || bob.server(&expected).unwrap();
+        assert_eq!(handshake(client(), server()), [Ok(()), Ok(())]);
+
+        let bad = Error::InvalidCertificate(CertificateError::BadSignature);
+        let mut stolen = server();
+        stolen.cert_resolver = Stolen::from(&bob, &thief);
+        assert_eq!(handshake(client(), stolen), [Err(bad.clone()), Ok(())]);
+        let mut stolen = client();
+        stolen.client_auth_cert_resolver = Stolen::from(&alice, &thief);
+        assert_eq!(handshake(stolen, server()), [Ok(()), Err(bad)]);
+    }
+
+    #[test]
+    fn no_certificate_opens_nothing() {
+        let [alice, bob] = [(); 2].map(|()| Identity::generate().unwrap());
+        let expected = Expected::default();
+        let _alice = expected.add(alice.fingerprint());
+        let mut client = alice.client(bob.fingerprint()).unwrap().0;
+        client.client_auth_cert_resolver = Arc::new(Nobody);
+        let server = bob.server(&expected).unwrap();
+        assert_eq!(handshake(client, server), [Ok(()), Err(Error::NoCertificatesPresented)]);
+    }
+}

@@ -40,7 +40,7 @@ pub struct WebSocketLink {
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// How a socket ended, and what was taken out of the source but surely not sent.
+/// How a socket ended, and what was taken out of the source, surely not sent, and not taken back by it.
 #[derive(Debug)]
 pub struct SocketEnd {
     /// How it ended.
@@ -140,7 +140,8 @@ impl WebSocketLink {
                 },
             }
         };
-        let unwritten = pump.take_unwritten();
+        // Before the farewell, which takes time: the next socket may come meanwhile.
+        let unwritten = pump.give_back();
         let ended = match exit {
             Exit::Drained | Exit::Closed => {
                 pump.close(farewell).await;

@@ -138,8 +138,9 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
         self.reading = Reading::Stopped;
     }
 
-    pub(super) fn take_unwritten(&mut self) -> Vec<Outgoing> {
-        std::mem::take(&mut self.batch).into()
+    /// Gives what was not written back to the source; what it doesn't want comes out.
+    pub(super) fn give_back(&mut self) -> Vec<Outgoing> {
+        self.source.give_back(std::mem::take(&mut self.batch).into())
     }
 
     /// Says why we close, and gives the peer a moment to answer.

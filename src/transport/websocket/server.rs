@@ -142,6 +142,7 @@ async fn accept_all(listener: TcpListener, door: Door) {
 }
 
 impl Door {
+    #[expect(clippy::result_large_err, reason = "tungstenite's callback has it so")]
     async fn admit(self, stream: TcpStream, from: SocketAddr) {
         let _ = stream.set_nodelay(true);
         let mut place = None;
