@@ -161,8 +161,6 @@ pub const SERVE_TICK: Duration = Duration::from_millis(500);
 pub const WEBSOCKET_SOCKETS_MAX: usize = 65_536;
 /// WebSocket handshakes under way at once; more wait in the system's backlog.
 pub const WEBSOCKET_HANDSHAKES_MAX: usize = 256;
-/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each of
-/// 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80 MB.
 /// Subscriptions made through one session of a Message Node. A runtime with a subscription for each
 /// of 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80
 /// MB.

@@ -13,8 +13,8 @@
 //!   dials                             ─────►  probe, answered both ways: `live`
 //! ```
 //!
-//! The machine is told what arrived and returns [`Action`]s; requests that get no answer end it by
-//! [`Setup::on_failure`]. It keeps no time.
+//! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer is
+//! for its owner to notice, who then lets it go.
 
 use simd_json::{OwnedValue, json, prelude::*};
 

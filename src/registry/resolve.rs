@@ -12,7 +12,7 @@ use crate::{
     address::{Address, Url},
     fib::Match,
     handover::Peer,
-    link::Stub,
+    link::{LinkId, Stub},
     registry::table::{Listener, Place, RoutingTable, stub_key},
     slab::Target,
 };
@@ -46,6 +46,16 @@ pub enum Receiver {
     Listener(Arc<Listener>),
     /// A remote runtime that has subscribed here (to our registry's changes).
     Subscriber(Arc<Peer>),
+}
+
+impl Receiver {
+    /// The link it stands on, from which it gets nothing.
+    pub fn link(&self) -> Option<LinkId> {
+        match self {
+            Receiver::Listener(listener) => listener.link,
+            Receiver::Subscriber(peer) => Some(peer.link()),
+        }
+    }
 }
 
 /// The way out of this runtime.

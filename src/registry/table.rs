@@ -1,7 +1,7 @@
 //! The routing table of a runtime: the FIB and the places its entries point at, edited together.
 //!
 //! Editing takes one lock and belongs to the control plane; reading takes none. What an entry *means* for a
-//! message is decided in [`super::resolve`].
+//! message is decided in [`resolve`](mod@super::resolve).
 
 use std::{fmt, sync::Arc};
 

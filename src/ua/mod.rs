@@ -97,9 +97,10 @@ impl RuntimeUa {
             limits: config.limits.clone(),
             policy: config.policy,
             tap: config.tap.clone(),
+            inbox: Some(inbox.clone()),
         };
         let mut ua = RuntimeUa {
-            bus: Arc::new(MessageBus::new(bus_config, inbox.clone())),
+            bus: Arc::new(MessageBus::new(bus_config)),
             inbox,
             requests: Requests::new(limits::REQUEST_TIMEOUT, limits::REQUESTS_MAX),
             outputs: VecDeque::new(),
