@@ -257,6 +257,12 @@ impl Peer {
         self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
     }
 
+    /// Tells the remote runtime that nobody here knows `stream`: it was given by an earlier life of this runtime.
+    pub fn say_unknown(&self, stream: u128) {
+        let control = Control::Unknown { stream };
+        self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
+    }
+
     fn meet(
         &self,
         greeting: Greeting,
