@@ -345,7 +345,7 @@ fn send(world: &mut World, by: usize, id: u64, kind: &str, from: &str, to: &str,
 /// `WORLD_SEEDS=<count> cargo test --test whole`.
 #[test]
 fn nothing_that_happens_to_the_paths_costs_a_message() {
-    for seed in 0..seeds(12) {
+    for seed in 0..seeds(4) {
         let mut draw = Draw(seed);
         let mut world = World::ready(&["alice", "bob"]);
         let mut talk = Talk::default();
@@ -372,7 +372,7 @@ fn nothing_that_happens_to_the_paths_costs_a_message() {
 #[test]
 fn three_runtimes_end_with_one_connection_for_each_pair() {
     const NAMES: [&str; 3] = ["alice", "bob", "carol"];
-    for seed in 0..seeds(12) {
+    for seed in 0..seeds(4) {
         let mut draw = Draw(seed + 1_000);
         let mut world = World::ready(&NAMES);
         let mut sent = 0;

@@ -84,10 +84,8 @@ impl RuntimeUa {
         {
             self.deploy(stub);
         }
-        match self.stubs.values().find(|stub| stub.covers(from.as_str())) {
-            Some(stub) => stub.ingress(),
-            None => Ingress::LOCAL,
-        }
+        let owner = self.stubs.values().find(|stub| stub.covers(from.as_str()));
+        owner.map_or(Ingress::LOCAL, DeployedStub::ingress)
     }
 
     /// Wants a connection to `remote`: deploys the Requester, if there is no connection and none on its way.
