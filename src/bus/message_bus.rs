@@ -117,6 +117,11 @@ impl MessageBus {
         self.table.add_place(place)
     }
 
+    /// Takes a place away. No address may be associated with it any more.
+    pub fn remove_place(&self, target: Target) -> bool {
+        self.table.remove_place(target)
+    }
+
     /// The target of the MN stub of `domain`, to route addresses to it without further look-ups.
     pub fn stub_target(&self, domain: &str) -> Option<Target> {
         self.table.stub_target(domain)

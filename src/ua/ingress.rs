@@ -65,8 +65,10 @@ pub struct P2pIngress {
     direct: Arc<dyn DirectSink>,
     connection: u64,
     announced: Announced,
-    /// The `from` that was judged last, with the judgement good for the next message too.
+    /// The `from` that was judged last and found to be the peer's, which is good for the next message too.
     last_from: String,
+    /// The `from` that was noted last as one of which nothing is known; it is judged again each time.
+    last_unknown: String,
 }
 
 impl P2pIngress {
@@ -77,8 +79,16 @@ impl P2pIngress {
         direct: Arc<dyn DirectSink>,
         connection: u64,
     ) -> Self {
-        let announced = Announced::default();
-        P2pIngress { bus, inbox, peer, direct, connection, announced, last_from: String::new() }
+        P2pIngress {
+            bus,
+            inbox,
+            peer,
+            direct,
+            connection,
+            announced: Announced::default(),
+            last_from: String::new(),
+            last_unknown: String::new(),
+        }
     }
 
     /// A message frame has come; number 0 is a plain message.
@@ -144,11 +154,13 @@ impl P2pIngress {
                 self.bus.drop_for(Drop::ForgedFrom);
                 return Err(LinkFault::ForgedFrom(from.into_owned()));
             }
-            FromCheck::Unknown => self.bus.note_unknown_sender(&from),
-            FromCheck::Peers => {}
+            FromCheck::Unknown if *from == *self.last_unknown => {}
+            FromCheck::Unknown => {
+                self.bus.note_unknown_sender(&from);
+                from.as_ref().clone_into(&mut self.last_unknown);
+            }
+            FromCheck::Peers => from.as_ref().clone_into(&mut self.last_from),
         }
-        self.last_from.clear();
-        self.last_from.push_str(&from);
         Ok(())
     }
 

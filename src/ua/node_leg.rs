@@ -45,6 +45,8 @@ impl RuntimeUa {
             self.add_handler_path(now);
             self.add_requester_paths(now);
             self.register_all(now);
+        } else if *domain == *self.bus.own().domain {
+            self.say_what_was_missed(now);
         }
         self.check_ready();
     }
@@ -122,6 +124,20 @@ impl RuntimeUa {
             *state |= confirmed;
         }
         self.check_ready();
+    }
+
+    pub(super) fn on_requester_path(&mut self, remote: &Url) {
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.requester_path = true;
+        }
+    }
+
+    /// A registration was answered otherwise than 200. One without an answer may have been lost.
+    pub(super) fn retry_registration(&mut self, url: &Url, code: u16, now: Instant) {
+        if code == 408 && self.registered.get(url) == Some(&false) {
+            self.register(url, now);
+        }
+        self.on_registered(url, false);
     }
 
     pub(super) fn retry_handler_path(&mut self, code: u16, reason: &str, now: Instant) {
@@ -218,6 +234,20 @@ impl RuntimeUa {
         let runtime = self.config.runtime.address();
         let instance = &runtime.as_str()[runtime.base().len()..];
         format!("{}/{kind}{instance}{suffix}", runtime.base())
+    }
+
+    /// What came up, or got lost, while the session was without a socket. Said twice it does no harm.
+    fn say_what_was_missed(&mut self, now: Instant) {
+        if !self.handler_path {
+            self.add_handler_path(now);
+        }
+        if self.reregister_at.is_none() {
+            return self.register_all(now);
+        }
+        let missed = self.registered.iter().filter(|(_, confirmed)| !**confirmed);
+        for url in missed.map(|(url, _)| url.clone()).collect::<Vec<_>>() {
+            self.register(&url, now);
+        }
     }
 
     fn register_all(&mut self, now: Instant) {

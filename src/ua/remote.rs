@@ -31,6 +31,8 @@ pub(super) struct Remote {
     pub(super) learnt: HashMap<Url, Target>,
     /// Where addresses learnt over the present connection point.
     pub(super) learning: Option<Target>,
+    /// Where addresses learnt over earlier connections point, until the list is replaced.
+    pub(super) retired: Vec<Target>,
     /// Counts the connections that turned live; the generation in the peer's slot.
     pub(super) epoch: u64,
     /// The stub whose connection carries messages, with the URL that `resolve` gives.
@@ -47,6 +49,8 @@ pub(super) struct Remote {
     pub(super) handler: Option<Url>,
     /// Our Requester stub for it.
     pub(super) requester: Option<Url>,
+    /// The Message Node has confirmed the path to that stub.
+    pub(super) requester_path: bool,
     /// When the Requester tries again, and how often it has in a row.
     pub(super) retry_at: Option<Instant>,
     pub(super) retries: u32,
@@ -110,8 +114,13 @@ impl RuntimeUa {
         state.epoch += 1;
         state.retries = 0;
         state.retry_at = None;
-        state.learning =
-            Some(self.bus.add_place(Place::Learnt { peer: peer.clone(), generation: state.epoch }));
+        let place = Place::Learnt { peer: peer.clone(), generation: state.epoch };
+        match state.learning.replace(self.bus.add_place(place)) {
+            Some(unused) if state.learnt.is_empty() => {
+                self.bus.remove_place(unused);
+            }
+            past => state.retired.extend(past),
+        }
         peer.slot().store(state.epoch, Status::Live);
         if let Some(direct) = self.direct_path(&stub, remote, path) {
             peer.open_direct(direct, path.clone(), now);
@@ -123,6 +132,11 @@ impl RuntimeUa {
             peer.offer(now);
         }
         self.subscribe_to_changes(remote, now);
+    }
+
+    /// True if the connection to `remote` that turned live as number `epoch` is the last that did.
+    pub(super) fn is_epoch(&self, remote: &Url, epoch: u64) -> bool {
+        self.remotes.get(remote).is_some_and(|state| state.epoch == epoch)
     }
 
     /// The direct connection is gone: the addresses go by Message Node again, what was learnt by it is retired.
@@ -218,6 +232,7 @@ impl RuntimeUa {
             looked_up: HashSet::new(),
             learnt: HashMap::new(),
             learning: None,
+            retired: Vec::new(),
             epoch: 0,
             direct: None,
             path_listener: None,
@@ -226,6 +241,7 @@ impl RuntimeUa {
             subscribed_here: false,
             handler: None,
             requester: None,
+            requester_path: false,
             retry_at: None,
             retries: 0,
             handler_generation: 0,

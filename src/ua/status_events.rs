@@ -69,9 +69,9 @@ impl RuntimeUa {
 
     /// The Handler stub's answer to the Registry's request was no 200, or did not come: the connection is of
     /// no use.
-    pub(super) fn on_path_refused(&mut self, remote: &Url, reason: &str, now: Instant) {
+    pub(super) fn on_path_refused(&mut self, remote: &Url, path: &Url, reason: &str, now: Instant) {
         let Some(state) = self.remotes.get(remote) else { return };
-        let Some((stub, _)) = state.direct.clone() else { return };
+        let Some((stub, _)) = state.direct.clone().filter(|(_, of)| of == path) else { return };
         self.log(format!("the Handler stub did not add its listener for {remote}: {reason}"));
         match self.attempt_of(&stub, remote) {
             Some(attempt) => self.end_attempt(attempt, reason, now),

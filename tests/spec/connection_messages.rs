@@ -12,7 +12,7 @@ use crate::{
 ///
 /// This doc specifies Messages that are used to manage P2P Connections between different Runtime using P2P Protostubs …
 ///
-/// -	`<P2PHandlerStubURL>` is the Runtime URL of the P2P Handler Protostub
+/// - `<P2PHandlerStubURL>` is the Runtime URL of the P2P Handler Protostub
 ///
 /// #### Runtime UA Management
 ///

@@ -83,11 +83,14 @@ pub(crate) fn written(world: &World, party: usize) -> Vec<Value> {
     written.iter().map(|message| serde_json::from_slice(message.bytes()).unwrap()).collect()
 }
 
+/// Whether a message is the one meant.
+pub(crate) type Fits<'a> = &'a dyn Fn(&Value) -> bool;
+
 /// What comes before what in `messages`: the places of the first that fit, which must rise.
-pub(crate) fn in_order(messages: &[Value], fits: &[(&str, &dyn Fn(&Value) -> bool)]) {
+pub(crate) fn in_order(messages: &[Value], fits: &[(&str, Fits<'_>)]) {
     let mut from = 0;
     for (what, fits) in fits {
-        let at = messages[from..].iter().position(|message| fits(message));
+        let at = messages[from..].iter().position(fits);
         let all: Vec<String> = messages.iter().map(Value::to_string).collect();
         from +=
             at.unwrap_or_else(|| panic!("{what}: not from {from} on in\n{}", all.join("\n"))) + 1;
