@@ -103,6 +103,8 @@ pub mod message;
 pub mod node;
 pub mod p2p;
 pub mod registry;
+#[cfg(feature = "runtime")]
+pub mod runtime;
 pub mod slab;
 pub mod status;
 pub mod subscription;

@@ -205,3 +205,39 @@ pub const REGISTRY_EXPIRES_DEFAULT: Duration = Duration::from_secs(3_600);
 pub const REGISTRY_EXPIRES_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// How long a disconnected entry can still be found, before it is forgotten.
 pub const REGISTRY_DISCONNECTED_KEEP: Duration = Duration::from_secs(86_400);
+
+/// Messages that wait for one Hyperty; beyond, senders wait or are refused.
+pub const HYPERTY_QUEUE_MESSAGES: usize = 65_536;
+/// Bytes of those messages.
+pub const HYPERTY_QUEUE_BYTES: usize = 64 << 20;
+/// Messages that wait in one MN stub, for the socket or while the session is down.
+pub const STUB_QUEUE_MESSAGES: usize = 65_536;
+/// Bytes of those messages.
+pub const STUB_QUEUE_BYTES: usize = 16 << 20;
+/// How long a message waits for a session that is down before it is given back with 503.
+pub const STUB_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a stub that is down looks for messages that have waited too long.
+pub const STUB_EXPIRY_STEP: Duration = Duration::from_millis(250);
+/// How long a stub waits for the answer to `open`, as the existing stubs do.
+pub const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+/// A stub's first wait before it connects again; it doubles with each failure.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait before a stub connects again: a Message Node that is back is noticed by then.
+pub const RECONNECT_CEILING: Duration = Duration::from_secs(5);
+/// Frames that wait for one direct connection: enough to fill one write of the socket many times over, little
+/// enough that what has to be sent again after a cut is soon sent.
+pub const P2P_OUTBOX_MESSAGES: usize = 8_192;
+/// Bytes of those frames.
+pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
+/// How long the endpoint may take to tell its peers that it goes.
+pub const P2P_CLOSE: Duration = Duration::from_millis(500);
+/// Events of a runtime that wait to be read.
+pub const RUNTIME_EVENTS_MAX: usize = 4_096;
+/// How long somebody who waits for room waits before looking again without having been told.
+pub const PROGRESS_POLL: Duration = Duration::from_millis(5);
+
+/// Bytes of one input line of `trace` that are kept to be read: the largest message, its white space and a `hop`
+/// that will be refused. Of a longer line only the size is known.
+pub const TRACE_LINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 4_096;
+/// Domains that `trace` plays a Message Node stub for; messages for further ones go by our own domain's.
+pub const TRACE_DOMAINS_MAX: usize = 65_536;

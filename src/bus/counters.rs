@@ -28,11 +28,13 @@ pub enum Drop {
     InboxFull,
     /// A control message that nothing was expecting or that made no sense.
     Control,
+    /// A stub could not send it in time; its sender was told.
+    Returned,
 }
 
 impl Drop {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Drop; 11] = [
+    pub const ALL: [Drop; 12] = [
         Drop::Unreachable,
         Drop::Full,
         Drop::Closed,
@@ -44,6 +46,7 @@ impl Drop {
         Drop::StatusIgnored,
         Drop::InboxFull,
         Drop::Control,
+        Drop::Returned,
     ];
 
     /// A name for logs and metrics.
@@ -60,6 +63,7 @@ impl Drop {
             Drop::StatusIgnored => "status-ignored",
             Drop::InboxFull => "inbox-full",
             Drop::Control => "control",
+            Drop::Returned => "returned",
         }
     }
 }

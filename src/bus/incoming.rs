@@ -89,6 +89,14 @@ impl MessageBus {
         }
     }
 
+    /// A message that a stub had taken was not sent in time: counted, and a request is answered with `code`.
+    pub fn return_message(&self, message: &Message, code: u16, now: Instant) {
+        self.counters.count_drop(Drop::Returned);
+        if let To::One(to) = message.to() {
+            self.respond_error(message, &to, code, "the Message Node was not reached in time", now);
+        }
+    }
+
     /// Judges the `from` of a message that came by the connection to `peer`. One look-up, no lock.
     pub fn check_from(&self, from: &str, peer: &Peer) -> FromCheck {
         let Ok(from) = Address::parse(from) else { return FromCheck::Forged };

@@ -16,7 +16,7 @@ use crate::{
     fib::{Entry, Match},
     handover::Peer,
     limits,
-    link::{LinkId, Outbox, Sink, Stub},
+    link::{Ingress, LinkId, Outbox, Sink, Stub},
     message::ParseLimits,
     registry::{
         Listener, ListenerKey, Onward, Own, Place, Receiver, Resolution, RoutingTable, resolve,
@@ -152,17 +152,25 @@ impl MessageBus {
         self.table.remove([(prefix.address(), Entry::Subscription { target, exact: false })]) > 0
     }
 
-    /// What `resolve` says now, without sending anything.
+    /// What `resolve` says now, without sending anything, of a message that a local party posts.
     pub fn explain(&self, to: &Address<'_>) -> TargetReport {
+        self.explain_from(to, Ingress::LOCAL)
+    }
+
+    /// The same for a message that comes in by `ingress`, whose own sandbox never gets it back.
+    pub fn explain_from(&self, to: &Address<'_>, ingress: Ingress) -> TargetReport {
         let Resolution { receivers, onward } = self.resolve(to);
         let listeners: Vec<Url> = receivers
             .iter()
-            .map(|receiver| match receiver {
-                Receiver::Listener(listener) => listener.url.clone(),
-                Receiver::Subscriber(_) => to.to_owned(),
+            .filter_map(|receiver| match receiver {
+                Receiver::Listener(listener) if listener.link == Some(ingress.link) => None,
+                Receiver::Listener(listener) => Some(listener.url.clone()),
+                Receiver::Subscriber(peer) if peer.link() == ingress.link => None,
+                Receiver::Subscriber(_) => Some(to.to_owned()),
             })
             .collect();
         let (decision, via) = match onward {
+            Onward::None if listeners.is_empty() => ("unreachable", None),
             Onward::None => ("local", None),
             Onward::P2p { peer, .. } => ("p2p", peer.via()),
             Onward::MessageNode { stub, .. } => ("message-node", Some(stub.url.clone())),

@@ -1,4 +1,4 @@
-//! What can be chosen about a peer, and where its ids come from.
+//! What is chosen or given when a peer is made. Nothing here changes afterwards.
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use simd_json::{
 /// One control object. Streams and incarnations are 32 hexadecimal digits on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Control {
-    /// Who I am, and who I think you are.
-    Hello { incarnation: u128, known: Option<u128> },
+    /// Who I am, and whom I speak to; `challenge` is to be echoed as `answer` by who lives.
+    Hello { incarnation: u128, known: Option<u128>, challenge: Option<u128>, answer: Option<u128> },
     /// Here is a stream for you.
     Handover { stream: u128, window: u64, incarnation: u128, known: Option<u128>, round: u64 },
     /// The numbers that follow on this link are of this stream.
@@ -43,14 +43,17 @@ impl Control {
         let members = Members(&value);
         let stream = || members.id("stream");
         Ok(match members.text("control")? {
-            "hello" => {
-                Control::Hello { incarnation: members.id("incarnation")?, known: members.known()? }
-            }
+            "hello" => Control::Hello {
+                incarnation: members.id("incarnation")?,
+                known: members.maybe_id("known")?,
+                challenge: members.maybe_id("challenge")?,
+                answer: members.maybe_id("answer")?,
+            },
             "handover" => Control::Handover {
                 stream: stream()?,
                 window: members.number("window")?,
                 incarnation: members.id("incarnation")?,
-                known: members.known()?,
+                known: members.maybe_id("known")?,
                 round: members.number("round")?,
             },
             "stream" => Control::Stream { stream: stream()? },
@@ -80,14 +83,16 @@ impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let word = self.word();
         match self {
-            Control::Hello { incarnation, known } => {
+            Control::Hello { incarnation, known, challenge, answer } => {
                 write!(f, r#"{{"control":"{word}","incarnation":"{incarnation:032x}""#)?;
-                write_known(f, *known)?;
+                write_id(f, "known", *known)?;
+                write_id(f, "challenge", *challenge)?;
+                write_id(f, "answer", *answer)?;
             }
             Control::Handover { stream, window, incarnation, known, round } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","window":{window}"#)?;
                 write!(f, r#","incarnation":"{incarnation:032x}","round":{round}"#)?;
-                write_known(f, *known)?;
+                write_id(f, "known", *known)?;
             }
             Control::Stream { stream } | Control::Unknown { stream } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}""#)?;
@@ -136,9 +141,9 @@ impl Control {
     }
 }
 
-fn write_known(f: &mut fmt::Formatter<'_>, known: Option<u128>) -> fmt::Result {
-    match known {
-        Some(known) => write!(f, r#","known":"{known:032x}""#),
+fn write_id(f: &mut fmt::Formatter<'_>, name: &str, id: Option<u128>) -> fmt::Result {
+    match id {
+        Some(id) => write!(f, r#","{name}":"{id:032x}""#),
         None => Ok(()),
     }
 }
@@ -165,11 +170,8 @@ impl<'a> Members<'a> {
         u128::from_str_radix(text, 16).map_err(|_| ControlError::Wrong { name })
     }
 
-    fn known(&self) -> Result<Option<u128>, ControlError> {
-        match self.0.get("known") {
-            None => Ok(None),
-            Some(_) => self.id("known").map(Some),
-        }
+    fn maybe_id(&self, name: &'static str) -> Result<Option<u128>, ControlError> {
+        self.0.get(name).map(|_| self.id(name)).transpose()
     }
 
     fn flag(&self, name: &'static str) -> bool {
@@ -231,8 +233,8 @@ mod tests {
         let (stream, incarnation) = (0xab << 100, u128::MAX);
         let (number, mark, upto, next, round, window) = (7, 8, u64::MAX, 10, 11, 12);
         let words = [
-            Control::Hello { incarnation, known: None },
-            Control::Hello { incarnation, known: Some(0) },
+            Control::Hello { incarnation, known: None, challenge: Some(1), answer: None },
+            Control::Hello { incarnation, known: Some(0), challenge: None, answer: Some(2) },
             Control::Handover { stream, window, incarnation, known: None, round },
             Control::Handover { stream, window, incarnation, known: Some(5), round },
             Control::Stream { stream },

@@ -10,7 +10,7 @@
 //!
 //! * **Offer.** A receiver gives a stream by `handover {stream, window, incarnation, known, round}`, repeated
 //!   until a number or a marker of it comes. `known` is the incarnation it is given to; a sender takes only
-//!   what is given to itself, and answers anything else with `hello {incarnation, known}`. `round` grows with
+//!   what is given to itself by the incarnation it knows, and answers anything else with `hello`. `round` grows with
 //!   each stream given, so an offer that arrives late is recognised. One direction has one stream at a time.
 //! * **One order.** A number is given in the critical section that enqueues. Within a stream the receiver
 //!   delivers by number, whatever path each came by; so each (from, to) is in order.
@@ -23,7 +23,8 @@
 //!   every 32 messages or 5 ms. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms says
 //!   `have {number, next}` on every path, repeatedly; the sender resends what lies between, by the direct
-//!   way, and if the same is asked again by the MN too.
+//!   way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
+//!   answers `ended`, and the receiver forgets it and gives a new one.
 //! * **Probe.** A sender without progress for 1 s sends `marker {upto}`: the receiver acknowledges, or finds
 //!   its gap. So nothing is resent only because a path is slow.
 //! * **Fall back.** When the direct way closes, the cursor returns to the first unacknowledged number and all is
@@ -38,8 +39,10 @@
 //! * **Fence.** A message not acknowledged within 10 s of its acceptance ends: *returned* 503 if it never left, else
 //!   *in doubt* 504. `base {number}` then tells the receiver to deliver nothing below. If the receiver
 //!   was silent for 30 s the stream ends, and all that it holds with it.
-//! * **Incarnation.** A word from a new incarnation ends both directions; nothing is resent to it. Words
-//!   from one that is dead are ignored.
+//! * **Incarnation.** A word of `hello` or `handover` counts if it names us as `known` and comes from the incarnation that
+//!   we know, or the first one. Anybody else is answered `hello {incarnation, known, challenge}`, and
+//!   believed when the challenge comes back as `answer`: so what a dead one left under way changes nothing.
+//!   A new incarnation that is believed ends both directions; nothing is resent to it.
 //! * **One outcome.** Each accepted numbered message is counted delivered, or is exactly one [`Outcome`].
 //! * **Control is always read**, whatever is held back.
 //!

@@ -16,9 +16,8 @@ use crate::{
         control::{Control, ControlError},
         explain::Explained,
         outcome::{Counters, Event, Outcome, SendError, Sent},
-        receiver::{Met, Posts, Receiver},
+        receiver::{Deliver, Greeting, Met, Posts, Receiver},
         sender::Sender,
-        stream::Deliver,
         ways::Reach,
     },
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
@@ -210,11 +209,13 @@ impl Peer {
         now: Instant,
     ) -> Result<Option<Event>, ControlError> {
         match Control::read(control)? {
-            Control::Hello { incarnation, known } => {
-                return Ok(self.meet(incarnation, known, None, now));
+            Control::Hello { incarnation, known, challenge, answer } => {
+                let greeting = Greeting { incarnation, known, challenge, answer };
+                return Ok(self.meet(greeting, None, now));
             }
             Control::Handover { stream, window, incarnation, known, round } => {
-                return Ok(self.meet(incarnation, known, Some((stream, window, round)), now));
+                let greeting = Greeting { incarnation, known, challenge: None, answer: None };
+                return Ok(self.meet(greeting, Some((stream, window, round)), now));
             }
             Control::NotHere { resource } => {
                 let name = "resource";
@@ -257,26 +258,19 @@ impl Peer {
 
     fn meet(
         &self,
-        incarnation: u128,
-        known: Option<u128>,
+        greeting: Greeting,
         given: Option<(u128, u64, u64)>,
         now: Instant,
     ) -> Option<Event> {
-        let mut receiver = self.receiver.lock();
-        let (met, epoch) = receiver.meet(incarnation);
-        if met == Met::Dead {
-            return None;
+        let (met, epoch, posts) = self.with_receiver(|receiver| receiver.meet(greeting, now));
+        if met != Met::Stranger {
+            self.with_sender(|sender| {
+                sender.end_for_reborn(epoch);
+                if let Some(given) = given {
+                    sender.take_stream(given, epoch, now);
+                }
+            });
         }
-        let given = given.filter(|_| known == Some(receiver.incarnation));
-        let mut posts = receiver.offer_again(met, now);
-        posts.extend(receiver.introduce(known));
-        drop(receiver);
-        self.with_sender(|sender| {
-            sender.end_for_reborn(epoch);
-            if let Some(given) = given {
-                sender.take_stream(given, epoch, now);
-            }
-        });
         self.post(posts, now);
         (met == Met::Reborn).then_some(Event::Reborn)
     }

@@ -10,20 +10,23 @@ use crate::{
         config::{Mutation, Random},
         control::Control,
         outcome::Counters,
-        stream::{Arrived, Deliver, Stream},
+        stream::{Arrived, Stream},
         timer::{Backoff, Timer},
         ways::Reach,
     },
     limits::{
-        HANDOVER_DEAD_MAX, HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX,
-        HANDOVER_REPEAT_WAIT, HANDOVER_REPEATS,
+        HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
+        HANDOVER_REPEATS,
     },
-    link::Delivery,
+    link::{Delivery, Refusal},
     message::Hop,
 };
 
 /// Control to be sent after the lock is let go.
 pub(super) type Posts = SmallVec<[(Control, Reach); 4]>;
+
+/// Where a listener takes a message, or refuses it.
+pub(super) type Deliver<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Refusal>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {
@@ -35,7 +38,8 @@ pub(super) struct Receiver {
     random: Arc<dyn Random>,
     window_bytes: usize,
     theirs: Option<u128>,
-    dead: Vec<u128>,
+    /// One who says that it is the remote runtime now, and the challenge that it is to answer.
+    candidate: Option<(u128, u128)>,
     epoch: u64,
     round: u64,
     stream: Option<Stream>,
@@ -55,15 +59,24 @@ struct Offer {
     known: Option<u128>,
 }
 
-/// Who speaks.
+/// Who speaks, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greeting {
+    pub(super) incarnation: u128,
+    pub(super) known: Option<u128>,
+    pub(super) challenge: Option<u128>,
+    pub(super) answer: Option<u128>,
+}
+
+/// What we make of who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Met {
     /// The incarnation that we know, or the first one.
     Known,
-    /// A new one; everything agreed with the old is void.
+    /// A new one that proved to be alive; everything agreed with the old is void.
     Reborn,
-    /// One that is dead.
-    Dead,
+    /// One that does not speak to us, or may be dead: what it says does not count.
+    Stranger,
 }
 
 impl Receiver {
@@ -81,7 +94,7 @@ impl Receiver {
             random,
             window_bytes,
             theirs: None,
-            dead: Vec::new(),
+            candidate: None,
             epoch: 0,
             round: 0,
             stream: None,
@@ -142,48 +155,63 @@ impl Receiver {
         posts
     }
 
-    /// A word from `incarnation`. The epoch counts those that were met.
-    pub(super) fn meet(&mut self, incarnation: u128) -> (Met, u64) {
+    /// Judges who speaks (law "Incarnation"); the epoch counts those that were believed.
+    pub(super) fn meet(&mut self, greeting: Greeting, now: Instant) -> (Met, u64, Posts) {
+        let Greeting { incarnation, known, challenge, answer } = greeting;
+        let mut posts = Posts::new();
+        let answered = answer.is_some_and(|answer| self.candidate == Some((incarnation, answer)));
         let met = match self.theirs {
-            _ if self.dead.contains(&incarnation) => Met::Dead,
+            _ if known != Some(self.incarnation) => Met::Stranger,
             Some(theirs) if theirs == incarnation => Met::Known,
-            None => {
-                self.theirs = Some(incarnation);
-                Met::Known
-            }
-            Some(theirs) => {
-                if self.dead.len() == HANDOVER_DEAD_MAX {
-                    self.dead.remove(0);
-                }
-                self.dead.push(theirs);
-                self.theirs = Some(incarnation);
-                self.epoch += 1;
-                self.stream = None;
-                self.announced = None;
-                Met::Reborn
-            }
+            Some(_) if answered => Met::Reborn,
+            Some(_) => Met::Stranger,
+            None => Met::Known,
         };
-        (met, self.epoch)
+        match met {
+            Met::Known => self.theirs = Some(incarnation),
+            Met::Reborn => self.begin_anew(incarnation),
+            Met::Stranger => posts.push((self.introduce(incarnation), Reach::Every)),
+        }
+        if let Some(answer) = challenge.filter(|_| known == Some(self.incarnation)) {
+            posts.push((self.hello(incarnation, None, Some(answer)), Reach::Every));
+        }
+        self.offer_again(met, now, &mut posts);
+        (met, self.epoch, posts)
     }
 
-    /// What a peer that thinks we are `known` is to be told, if that is not so.
-    pub(super) fn introduce(&self, known: Option<u128>) -> Option<(Control, Reach)> {
-        let hello = Control::Hello { incarnation: self.incarnation, known: self.theirs };
-        (known != Some(self.incarnation)).then_some((hello, Reach::Every))
+    fn begin_anew(&mut self, incarnation: u128) {
+        self.theirs = Some(incarnation);
+        self.candidate = None;
+        self.epoch += 1;
+        self.stream = None;
+        self.announced = None;
+    }
+
+    /// Says who we are to a stranger; if it may be the new life of one we know, it is to prove that it lives.
+    fn introduce(&mut self, incarnation: u128) -> Control {
+        let known = self.theirs.is_none_or(|theirs| theirs == incarnation);
+        if !known && self.candidate.is_none_or(|(candidate, _)| candidate != incarnation) {
+            self.candidate = Some((incarnation, self.random.draw()));
+        }
+        let challenge = self.candidate.filter(|_| !known).map(|(_, challenge)| challenge);
+        self.hello(incarnation, challenge, None)
+    }
+
+    fn hello(&self, to: u128, challenge: Option<u128>, answer: Option<u128>) -> Control {
+        let incarnation = self.incarnation;
+        Control::Hello { incarnation, known: Some(to), challenge, answer }
     }
 
     /// Says the offer at once, to one who has just said who it is.
-    pub(super) fn offer_again(&mut self, met: Met, now: Instant) -> Posts {
-        let mut posts = Posts::new();
+    fn offer_again(&mut self, met: Met, now: Instant, posts: &mut Posts) {
         match (met, &mut self.offer) {
-            (Met::Reborn, _) if self.round > 0 => return self.offer(now),
+            (Met::Reborn, _) if self.round > 0 => posts.extend(self.offer(now)),
             (Met::Known, Some(offer)) if offer.known != self.theirs => {
                 offer.at = now;
-                self.repeat_offer(now, &mut posts);
+                self.repeat_offer(now, posts);
             }
             _ => {}
         }
-        posts
     }
 
     /// `stream`: what the link's numbers belong to from here on.

@@ -1,5 +1,10 @@
 //! The sending half of a peer: gives numbers, pushes, resends, gives up. It knows nothing of what arrives
 //! except the control words for a sender.
+//!
+//! `words` holds what is heard from the receiver and said to it, `due` what happens as time goes by.
+
+mod due;
+mod words;
 
 use std::{
     sync::Arc,
@@ -9,17 +14,14 @@ use std::{
 use crate::{
     address::Url,
     handover::{
-        control::{Control, ControlError},
+        control::Control,
         explain::{Explained, Reason},
         outcome::{Counters, Outcome, SendError, Sent},
         timer::{Backoff, Timer},
-        ways::{LaneIndex, Reach, Way, Ways},
+        ways::{LaneIndex, Way, Ways},
         window::{Entry, Next, Window},
     },
-    limits::{
-        HANDOVER_BARRIER_MAX, HANDOVER_IDLE_SENDER, HANDOVER_PROBE_WAIT, HANDOVER_REPEAT_MAX,
-        HANDOVER_REPEAT_WAIT, HANDOVER_REPEATS, HANDOVER_ROOM_WAIT, HANDOVER_SILENCE_MAX,
-    },
+    limits::{HANDOVER_PROBE_WAIT, HANDOVER_ROOM_WAIT},
     link::{Delivery, DirectSink, Path, Refusal, Stub, Weigh},
     message::Hop,
 };
@@ -93,24 +95,24 @@ impl Sender {
             Some(lane) if self.capable => Way::Lane(lane),
             _ => self.ways.choose(None, false, now).ok_or(SendError::NoWay)?,
         };
-        // The lane of this message goes before the home stub that `choose` falls back to.
-        let way = match (way, lane) {
-            (Way::Lane(_), Some(lane)) => Way::Lane(lane),
-            (way, _) => way,
-        };
-        let path = match way {
-            Way::Direct => {
-                let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
-                direct.sink.push(delivery).map_err(SendError::Refused)?;
-                Path::P2p
+        // A direct way that is closed under us leaves the stub.
+        if way == Way::Direct {
+            let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
+            match (direct.sink.push(delivery.clone()), lane) {
+                (Err(Refusal::Closed), Some(_)) => {}
+                (pushed, _) => {
+                    pushed.map_err(SendError::Refused)?;
+                    return Ok(Sent { path: Path::P2p, hop: None });
+                }
             }
-            Way::Lane(lane) => {
-                self.ways.lanes[usize::from(lane)].raise();
-                self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
-                Path::MessageNode
-            }
+        }
+        let lane = match (way, lane) {
+            (_, Some(lane)) | (Way::Lane(lane), None) => lane,
+            (Way::Direct, None) => return Err(SendError::NoWay),
         };
-        Ok(Sent { path, hop: None })
+        self.ways.lanes[usize::from(lane)].raise();
+        self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
+        Ok(Sent { path: Path::MessageNode, hop: None })
     }
 
     fn send_numbered(
@@ -216,128 +218,19 @@ impl Sender {
         Ok(())
     }
 
-    /// The receiver gave us a stream. `epoch` counts its incarnations.
-    pub(super) fn take_stream(
-        &mut self,
-        (stream, window, round): (u128, u64, u64),
-        epoch: u64,
-        now: Instant,
-    ) {
-        if epoch < self.epoch {
-            return;
-        }
-        if epoch > self.epoch {
-            self.end_for_reborn(epoch);
-        }
-        self.capable = true;
-        if round < self.round {
-            return;
-        }
-        if round > self.round {
-            self.end_stream();
-            self.round = round;
-            self.ended = None;
-            let bytes_max = usize::try_from(window).unwrap_or(usize::MAX);
-            self.window = Some(Window::new(stream, bytes_max, now));
-            self.ways.lanes.iter_mut().for_each(|lane| lane.forget_marks());
-            self.mark_barriers(now);
-        }
-        match &self.window {
-            Some(_) => self.mark(Reach::One),
-            None => self.say_ended(now),
-        }
-        self.arm(now);
-    }
-
-    /// The receiver is a new process: nothing is resent to it.
-    pub(super) fn end_for_reborn(&mut self, epoch: u64) {
-        if epoch > self.epoch {
-            self.end_stream();
-            (self.epoch, self.round, self.ended) = (epoch, 0, None);
-        }
-    }
-
-    /// `ack`: the listener took everything up to `number`.
-    pub(super) fn acknowledge(
-        &mut self,
-        stream: u128,
-        number: u64,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let Some(window) = current(&mut self.window, stream) else { return Ok(()) };
-        check_sent(window, number)?;
-        window.heard_at = now;
-        window.base_unheard &= number + 1 < window.base();
-        self.counters.delivered += window.acknowledge(number, now);
-        self.ways.lanes.iter_mut().for_each(|lane| {
-            lane.acknowledged(number);
-        });
-        self.pump(now);
-        Ok(())
-    }
-
-    /// `have`: the receiver lacks what lies between `number` and `next`.
-    pub(super) fn have(
-        &mut self,
-        (stream, number, next): (u128, u64, u64),
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let Some(window) = current(&mut self.window, stream) else { return Ok(()) };
-        check_sent(window, number)?;
-        window.heard_at = now;
-        if self.no_resend {
-            return Ok(());
-        }
-        if number + 1 < window.base() {
-            self.say_base();
-        }
-        if let Some(window) = &mut self.window {
-            window.asked(number, next, now);
-        }
-        self.pump(now);
-        Ok(())
-    }
-
-    /// `marked`: what went through that stub before the marker has arrived.
-    pub(super) fn marked(&mut self, stream: u128, mark: u64, now: Instant) {
-        let Some(window) = current(&mut self.window, stream) else { return };
-        window.heard_at = now;
-        self.ways.lanes.iter_mut().for_each(|lane| {
-            lane.answered(mark);
-        });
-    }
-
-    /// `unknown`: the receiver has forgotten the stream.
-    pub(super) fn unknown(&mut self, stream: u128) {
-        if current(&mut self.window, stream).is_some() {
-            self.end_stream();
-        }
-    }
-
-    /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.give_up_old(now);
-        self.lapse_barrier(now);
-        self.probe(now);
-        self.mark_barriers(now);
-        self.end_idle(now);
-        if self.ended.as_ref().is_some_and(|ended| ended.again_at.is_some_and(|at| at <= now)) {
-            self.say_ended(now);
-        }
-        self.timer.reset();
-        self.pump(now);
-        self.arm(now);
-    }
-
     /// Which path a message whose stub is `stub` takes now, and why.
-    pub(super) fn explain(&mut self, stub: Option<&Arc<Stub>>, now: Instant) -> Explained {
-        let lane = stub.and_then(|stub| self.ways.lane(stub).ok());
+    pub(super) fn explain(&self, stub: Option<&Arc<Stub>>, now: Instant) -> Explained {
+        let lane = stub.and_then(|stub| self.ways.find(stub));
+        let unknown = stub.filter(|_| lane.is_none());
         let numbered = self.window.is_some();
         let plain_by_stub = !numbered && self.capable && lane.is_some();
         let way = match lane {
             Some(lane) if plain_by_stub => Some(Way::Lane(lane)),
             _ => self.ways.choose(lane.filter(|_| numbered), false, now),
         };
+        if let Some(stub) = unknown {
+            return explain_new_stub(stub, numbered, self.capable, way);
+        }
         let reason = match (way, &self.ways.direct) {
             (Some(Way::Direct), Some(direct)) => Reason::Direct { via: direct.via.clone() },
             (Some(Way::Lane(_)), Some(_)) if plain_by_stub => Reason::NoStream,
@@ -355,6 +248,13 @@ impl Sender {
         Explained { path, reason, numbered }
     }
 
+    /// Everything unacknowledged ends; messages are plain until a new stream is taken.
+    fn end_stream(&mut self) {
+        if let Some(mut window) = self.window.take() {
+            while give_up(&mut window, &mut self.outcomes, &mut self.counters) {}
+        }
+    }
+
     /// Messages unacknowledged, and their bytes.
     pub(super) fn pending(&self) -> (usize, usize) {
         self.window.as_ref().map_or((0, 0), |window| {
@@ -365,165 +265,6 @@ impl Sender {
 
     pub(super) fn has_stream(&self) -> bool {
         self.window.is_some()
-    }
-}
-
-/// What happens when time has gone by.
-impl Sender {
-    fn give_up_old(&mut self, now: Instant) {
-        let expired = |window: &Window| {
-            window.head().is_some_and(|head| head.accepted_at + self.deadline <= now)
-        };
-        let Some(window) = self.window.as_ref().filter(|window| expired(window)) else { return };
-        if window.heard_at + HANDOVER_SILENCE_MAX <= now {
-            let stream = window.stream;
-            self.end_stream();
-            return self.tell_ended(stream, false, now);
-        }
-        let deadline = self.deadline;
-        if let Some(window) = &mut self.window {
-            while window.head().is_some_and(|head| head.accepted_at + deadline <= now) {
-                give_up(window, &mut self.outcomes, &mut self.counters);
-            }
-            window.base_unheard = true;
-            if window.is_empty() {
-                window.empty_at = now;
-            }
-            window.probe_at = Some(window.probe_wait.next(now));
-        }
-        self.say_base();
-    }
-
-    /// A barrier must not cost what the direct way could carry (law "Barrier").
-    fn lapse_barrier(&mut self, now: Instant) {
-        let due = self.lapse_at().filter(|(_, at)| *at <= now);
-        let Some((lane, _)) = due else { return };
-        self.ways.lanes[usize::from(lane)].lapse();
-        if let Some(window) = &mut self.window {
-            window.rewind();
-        }
-    }
-
-    fn lapse_at(&self) -> Option<(LaneIndex, Instant)> {
-        let head = self.window.as_ref()?.head()?;
-        let lane = head.lane.filter(|_| self.ways.direct.is_some())?;
-        let held = !self.ways.is_clear(Some(lane));
-        let wait = HANDOVER_BARRIER_MAX.min(self.deadline * 4 / 5);
-        held.then_some((lane, head.accepted_at + wait))
-    }
-
-    /// Asks the receiver on every path what it has (law "Probe").
-    fn probe(&mut self, now: Instant) {
-        let Some(window) = &mut self.window else { return };
-        if window.probe_at.is_none_or(|at| now < at) {
-            return;
-        }
-        if window.is_empty() && !window.base_unheard {
-            window.probe_at = None;
-            return;
-        }
-        window.probe_at = Some(window.probe_wait.next(now));
-        let (stream, upto, base_unheard) = (window.stream, window.sent_upto(), window.base_unheard);
-        let lane = window.head().and_then(|head| head.lane);
-        if base_unheard {
-            self.say_base();
-        }
-        self.mark(Reach::Every);
-        if let Some(lane) = lane {
-            self.ways.mark_lane(lane, stream, upto, now);
-        }
-    }
-
-    fn end_idle(&mut self, now: Instant) {
-        if let Some((stream, _)) = self.idle_at().filter(|(_, at)| *at <= now) {
-            self.end_stream();
-            self.tell_ended(stream, true, now);
-        }
-    }
-
-    fn idle_at(&self) -> Option<(u128, Instant)> {
-        let window = self.window.as_ref().filter(|window| window.is_empty())?;
-        if self.ways.direct.is_some() {
-            return None;
-        }
-        let since = self.closed_at.map_or(window.empty_at, |at| at.max(window.empty_at));
-        Some((window.stream, since + HANDOVER_IDLE_SENDER))
-    }
-
-    /// Arms the timer from every reason. O(stubs).
-    fn arm(&mut self, now: Instant) {
-        let mut reasons = [None; 6];
-        if let Some(window) = &self.window {
-            reasons[0] = window.head().map(|head| head.accepted_at + self.deadline);
-            reasons[1] = window.probe_at;
-            reasons[2] = self.lapse_at().map(|(_, at)| at);
-            reasons[3] = self.idle_at().map(|(_, at)| at);
-        }
-        reasons[4] = self.ended.as_ref().and_then(|ended| ended.again_at);
-        reasons[5] = self.ways.direct.as_ref().map(|d| d.usable_from).filter(|at| *at > now);
-        reasons.into_iter().flatten().for_each(|at| self.timer.arm(at));
-        if self.window.is_some() && self.ways.direct.is_some() {
-            let due = self.ways.lanes.iter().filter_map(|lane| lane.mark_due(now)).min();
-            due.into_iter().for_each(|at| self.timer.arm(at));
-        }
-    }
-}
-
-/// What is said to the receiver.
-impl Sender {
-    /// Sends a marker through each stub that is not clear and due, while there is a direct way to move to.
-    fn mark_barriers(&mut self, now: Instant) {
-        let Some(window) = self.window.as_ref().filter(|_| self.ways.direct.is_some()) else {
-            return;
-        };
-        let (stream, upto) = (window.stream, window.sent_upto());
-        for lane in 0..self.ways.lanes.len() {
-            if self.ways.lanes[lane].mark_due(now).is_some_and(|at| at <= now) {
-                self.ways.mark_lane(lane as LaneIndex, stream, upto, now);
-            }
-        }
-    }
-
-    fn mark(&mut self, reach: Reach) {
-        let Some(window) = &self.window else { return };
-        let (stream, upto) = (window.stream, window.sent_upto());
-        let mark = self.ways.next_mark();
-        self.ways.send_control(&Control::Marker { stream, mark, upto }, reach);
-    }
-
-    /// After a direct way opened: has what went by the stubs arrived?
-    fn ask_if_waiting(&mut self) {
-        if self.window.as_ref().is_some_and(|window| !window.is_empty()) {
-            self.mark(Reach::One);
-        }
-    }
-
-    fn say_base(&mut self) {
-        let Some(window) = &self.window else { return };
-        let control = Control::Base { stream: window.stream, number: window.base() };
-        self.ways.send_control(&control, Reach::Every);
-    }
-
-    fn tell_ended(&mut self, stream: u128, idle: bool, now: Instant) {
-        let wait = Backoff::new(HANDOVER_REPEAT_WAIT, HANDOVER_REPEAT_MAX);
-        let left = if idle { 0 } else { HANDOVER_REPEATS };
-        self.ended = Some(Ended { stream, idle, again_at: None, wait, left });
-        self.say_ended(now);
-    }
-
-    fn say_ended(&mut self, now: Instant) {
-        let Some(ended) = &mut self.ended else { return };
-        let control = Control::Ended { stream: ended.stream, idle: ended.idle };
-        ended.again_at = (ended.left > 0).then(|| ended.wait.next(now));
-        ended.left = ended.left.saturating_sub(1);
-        self.ways.send_control(&control, Reach::Every);
-    }
-
-    /// Everything unacknowledged ends; messages are plain until a new stream is taken.
-    fn end_stream(&mut self) {
-        if let Some(mut window) = self.window.take() {
-            while give_up(&mut window, &mut self.outcomes, &mut self.counters) {}
-        }
     }
 }
 
@@ -543,16 +284,22 @@ impl Stop {
     }
 }
 
-fn current(window: &mut Option<Window>, stream: u128) -> Option<&mut Window> {
-    window.as_mut().filter(|window| window.stream == stream)
-}
-
-fn check_sent(window: &Window, number: u64) -> Result<(), ControlError> {
-    let sent = window.sent_upto();
-    if number > sent {
-        return Err(ControlError::Beyond { number, sent });
-    }
-    Ok(())
+/// A stub that carried nothing yet for this peer: its first message is plain, or waits for a marker.
+fn explain_new_stub(
+    stub: &Arc<Stub>,
+    numbered: bool,
+    capable: bool,
+    way: Option<Way>,
+) -> Explained {
+    let (path, reason) = match way {
+        Some(Way::Direct) if numbered => {
+            (Path::MessageNode, Reason::Barrier { stub: stub.url.clone() })
+        }
+        Some(Way::Direct) if !capable => (Path::P2p, Reason::NoStream),
+        Some(Way::Direct) => (Path::MessageNode, Reason::NoStream),
+        _ => (Path::MessageNode, Reason::NoDirectWay),
+    };
+    Explained { path: Some(path), reason, numbered }
 }
 
 /// Ends the oldest message of `window`: returned if it never left, else in doubt.

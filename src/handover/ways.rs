@@ -96,23 +96,30 @@ impl Ways {
 
     /// The lane of `stub`, made if it is new. O(stubs of this peer), usually one.
     pub(super) fn lane(&mut self, stub: &Arc<Stub>) -> Result<LaneIndex, SendError> {
+        let found = self.find(stub);
+        let index = found.map_or(self.lanes.len(), usize::from);
+        if index == HANDOVER_STUBS_MAX {
+            return Err(SendError::TooManyStubs { stubs_max: HANDOVER_STUBS_MAX });
+        }
+        if found.is_none() {
+            self.lanes.push(Lane::new(Arc::clone(stub)));
+        } else if !Arc::ptr_eq(&self.lanes[index].stub, stub) {
+            // The same stub with a new queue: what the old queue held may be anywhere.
+            self.lanes[index] = Lane::new(Arc::clone(stub));
+        }
+        self.home.get_or_insert(index as LaneIndex);
+        Ok(index as LaneIndex)
+    }
+
+    /// The lane of `stub`, by identity or else by URL.
+    pub(super) fn find(&self, stub: &Arc<Stub>) -> Option<LaneIndex> {
         let same = |lane: &Lane| Arc::ptr_eq(&lane.stub, stub);
         let found = self
             .lanes
             .iter()
             .position(same)
             .or_else(|| self.lanes.iter().position(|lane| lane.stub.url == stub.url));
-        let index = found.unwrap_or(self.lanes.len());
-        if index == HANDOVER_STUBS_MAX {
-            return Err(SendError::TooManyStubs { stubs_max: HANDOVER_STUBS_MAX });
-        }
-        if found.is_none() {
-            self.lanes.push(Lane::new(Arc::clone(stub)));
-        } else if !same(&self.lanes[index]) {
-            self.lanes[index] = Lane::new(Arc::clone(stub));
-        }
-        self.home.get_or_insert(index as LaneIndex);
-        Ok(index as LaneIndex)
+        found.map(|index| index as LaneIndex)
     }
 
     pub(super) fn set_home(&mut self, lane: LaneIndex) {

@@ -144,7 +144,8 @@ impl Window {
             Some(again) => (again.from, again.shun),
             None => (self.cursor, false),
         };
-        (number < self.next_number()).then_some(Next { number, shun, first: number == self.unsent })
+        let next = Next { number, shun, first: number == self.unsent };
+        (number < self.next_number()).then_some(next)
     }
 
     /// What [`Window::next`] named was taken by a sink.

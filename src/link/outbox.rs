@@ -118,6 +118,23 @@ impl<T: Weigh> Outbox<T> {
         moved
     }
 
+    /// Moves out what stands at the front for as long as `leave` says so of an item, without waiting.
+    pub fn try_drain_while(&self, into: &mut Vec<T>, mut leave: impl FnMut(&T) -> bool) -> usize {
+        let mut inner = self.inner.lock();
+        let moved = inner.items.iter().take_while(|item| leave(item)).count();
+        inner.drain(into, moved)
+    }
+
+    /// Ready when there is something to drain, or the queue is closed; else leaves the drainer's waker.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut inner = self.inner.lock();
+        if !inner.items.is_empty() || inner.closed {
+            return Poll::Ready(());
+        }
+        inner.drainer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// Ready when there is room for at least one more item, or the queue is closed.
     pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.inner.lock();

@@ -11,6 +11,7 @@ use crate::{
     bus::Incoming,
     handover::{Config, Event, Outcome, Peer},
     limits,
+    message::Message,
     registry::{ListenerKey, Place},
     slab::Target,
     status::Status,
@@ -168,6 +169,18 @@ impl RuntimeUa {
             };
             self.outputs.push_back(Output::Undelivered { message: delivery.message, code });
         }
+    }
+
+    /// Nothing is unacknowledged at any peer.
+    pub fn is_idle(&self) -> bool {
+        self.remotes.values().all(|remote| remote.peer.unacknowledged().0 == 0)
+    }
+
+    /// A plain message that a stub had taken could not be sent: it is told to its sender, if it is a request, and
+    /// to our owner.
+    pub fn return_message(&mut self, message: Message, code: u16, now: Instant) {
+        self.bus.return_message(&message, code, now);
+        self.outputs.push_back(Output::Undelivered { message, code });
     }
 
     /// What a control word of the peer asks of the Registry.

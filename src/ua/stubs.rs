@@ -79,6 +79,7 @@ impl RuntimeUa {
     /// if the stubs are played by somebody else.
     pub fn ingress_of(&mut self, from: &Address<'_>) -> Ingress {
         if self.config.stubs == Stubs::Played
+            && self.stubs.len() < limits::P2P_CONNECTIONS_MAX
             && let Some(stub) = stub_prefix(&self.config.runtime, from)
         {
             self.deploy(stub);

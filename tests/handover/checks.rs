@@ -1,8 +1,6 @@
-//! The laws that the simulation holds the two peers to. Nothing is moved here.
+//! What must hold at every step, and at rest.
 
-use hyperty_router::handover::Outcome;
-
-use super::{Pair, Report, Scenario, World, read_pair};
+use super::*;
 
 impl World {
     pub(super) fn outcomes(&mut self, side: usize) -> Result<(), String> {
@@ -31,26 +29,28 @@ impl World {
         Ok(())
     }
 
-    /// Each (from, to) in order and once; in `Cuts` without a hole.
+    /// Each (from, to) in order and once: in `Cuts` without a hole, in `Ruin` what was numbered.
     pub(super) fn check_order(&self, side: usize) -> Result<(), String> {
         for (pair, heard) in &self.nodes[side].heard {
-            let Some(last) = heard.len().checked_sub(1) else { continue };
-            let now = heard[last];
-            let expected = match (self.scenario, last) {
-                (Scenario::Cuts, _) => now == last as u64,
-                (Scenario::Ruin, 0) => true,
-                (Scenario::Ruin, _) => heard[last - 1] < now || !self.is_numbered(side, pair, now),
+            let Some((now, before)) = heard.split_last() else { continue };
+            let expected = match self.scenario {
+                Scenario::Cuts => *now == before.len() as u64,
+                Scenario::Ruin if !self.is_numbered(side, pair, *now) => true,
+                Scenario::Ruin => {
+                    let mut numbered = before.iter().rev();
+                    let last = numbered.find(|number| self.is_numbered(side, pair, **number));
+                    last.is_none_or(|last| last < now)
+                }
             };
             if !expected {
-                let before = last.checked_sub(1).map(|before| heard[before]);
-                return Err(format!("{pair:?}: {now} delivered after {before:?}"));
+                return Err(format!("{pair:?}: {now} delivered after {:?}", before.last()));
             }
         }
         Ok(())
     }
 
-    fn is_numbered(&self, heard_by: usize, pair: &Pair, number: u64) -> bool {
-        self.nodes[1 - heard_by].accepted[pair].iter().any(|(n, hop)| *n == number && *hop)
+    pub(super) fn is_numbered(&self, heard_by: usize, pair: &Pair, number: u64) -> bool {
+        self.nodes[1 - heard_by].accepted[pair][number as usize].1
     }
 
     pub(super) fn check_rest(&self) -> Result<Report, String> {
@@ -76,8 +76,11 @@ impl World {
     }
 
     /// Every accepted message was heard; in `Ruin`, or ended otherwise, if numbered and its sender lives.
-    fn check_all_ended(&self, side: usize) -> Result<(), String> {
+    pub(super) fn check_all_ended(&self, side: usize) -> Result<(), String> {
         let node = &self.nodes[side];
+        if self.scenario == Scenario::Ruin && !node.well_again {
+            return Err(format!("{side} found no stream though all is well"));
+        }
         for (pair, accepted) in &node.accepted {
             let none = Vec::new();
             let heard = self.nodes[1 - side].heard.get(pair).unwrap_or(&none);
@@ -86,7 +89,8 @@ impl World {
             for (number, numbered) in accepted {
                 let times = heard.iter().filter(|heard| *heard == number).count();
                 let known = times == 1 || ended.contains(number);
-                let all = self.scenario == Scenario::Cuts;
+                let well = node.well.get(&(pair.0, pair.1)).copied().unwrap_or_default();
+                let all = self.scenario == Scenario::Cuts || (lives && *number >= well);
                 if times > 1 || (all && times != 1) || (*numbered && lives && !known) {
                     return Err(format!("{pair:?} {number} heard {times} times"));
                 }

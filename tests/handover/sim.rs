@@ -3,23 +3,29 @@
 //! Everything random comes from one seed, so a seed is a run. No socket, thread or real time.
 
 mod checks;
-mod dice;
+mod faults;
+mod rig;
+mod wire;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use hyperty_router::{
     address::Url,
-    handover::{Announced, Config, Event, Mutation, Peer, SendError},
+    handover::{Announced, Config, Event, Mutation, Outcome, Peer, SendError},
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
-    message::{Message, To},
+    message::{Hop, Message, To},
 };
 
-use dice::Dice;
+use rig::{Dice, Link, Node, new_node, new_peer, url};
+use wire::read_pair;
 
 /// What the world does to the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +76,6 @@ pub(crate) fn run(seed: u64, scenario: Scenario, mutation: Mutation) -> Result<R
     }
     world.check_rest()
 }
-
 const STUBS: usize = 2;
 const ADDRESSES: u64 = 4;
 
@@ -85,15 +90,16 @@ struct World {
     nodes: [Node; 2],
     plan: BTreeMap<(Instant, u64), Action>,
     planned: u64,
-    direct_up: bool,
     node_delay_ms: (u64, u64),
     node_loss_percent: u64,
     node_dead: bool,
+    /// How long until a side notices a cut, at most.
+    notice_ms: u64,
     full_percent: u64,
     config: Config,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Action {
     Traffic {
         side: usize,
@@ -111,92 +117,22 @@ enum Action {
         side: usize,
         connection: u64,
     },
+    /// Something arrives from a connection that is cut already.
+    Late {
+        side: usize,
+        item: Outgoing,
+        hop: Option<Hop>,
+    },
     NodeDead(bool),
     Reborn {
         side: usize,
     },
     Calm,
+    /// All is well again: what is sent from here on must be numbered and arrive.
+    Epilogue {
+        side: usize,
+    },
 }
-
-struct Node {
-    peer: Peer,
-    life: u32,
-    stubs: Vec<Leg>,
-    direct: Option<Link>,
-    numbers: BTreeMap<(u64, u64), u64>,
-    /// What was accepted for sending, and whether numbered.
-    accepted: BTreeMap<Pair, Vec<(u64, bool)>>,
-    /// What the listener of this side took.
-    heard: BTreeMap<Pair, Vec<u64>>,
-    ended: BTreeMap<Pair, Vec<u64>>,
-    by: [u64; 2],
-    refused: u64,
-    /// Counts of lives gone by.
-    before: Report,
-}
-
-/// A queue into a Message Node, and what is under way.
-struct Leg {
-    stub: Arc<Stub>,
-    queue: Arc<Outbox<Outgoing>>,
-    flight: VecDeque<(Instant, Outgoing)>,
-}
-
-/// One end of a direct connection: its queue, and what is under way *from* it.
-struct Link {
-    connection: u64,
-    queue: Arc<Outbox<Outgoing>>,
-    flight: VecDeque<(Instant, Outgoing)>,
-    announced: Announced,
-    /// The stream as the frame encoder knows it is not on the wire; only the number is.
-    alive: bool,
-}
-
-fn url(text: &str) -> Url {
-    Url::parse(text).expect("a URL of the simulation")
-}
-
-fn new_peer(side: usize, random: &Arc<Dice>, config: Config, stubs: &[Leg]) -> Peer {
-    let ids = Arc::clone(random);
-    let incarnation = random.draw_u128();
-    let draw = Arc::new(move || ids.draw_u128());
-    let remote = url(["runtime://b/1", "runtime://a/1"][side]);
-    let peer = Peer::new(remote, LinkId(9), incarnation, draw, config);
-    let ends = ["runtime://a/1/p2phandler/1", "runtime://b/1/p2prequester/1"];
-    peer.set_endpoints(url(ends[side]), url(ends[1 - side]));
-    peer.set_stub(&stubs[0].stub).expect("one stub");
-    peer.set_capable(true);
-    peer
-}
-
-fn new_node(side: usize, random: &Arc<Dice>, config: Config) -> Node {
-    let queue_items = random.in_range(4, 200) as usize;
-    let leg = |index: usize| {
-        let queue = Arc::new(Outbox::new(queue_items, 1 << 20));
-        let stub = Stub {
-            url: url(&format!("runtime://{side}/protostub/{index}")),
-            domain: format!("{index}").into(),
-            link: LinkId(index as u32 + 1),
-            sink: Arc::clone(&queue) as _,
-        };
-        Leg { stub: Arc::new(stub), queue, flight: VecDeque::new() }
-    };
-    let stubs: Vec<Leg> = (0..STUBS).map(leg).collect();
-    Node {
-        peer: new_peer(side, random, config, &stubs),
-        life: 0,
-        stubs,
-        direct: None,
-        numbers: BTreeMap::new(),
-        accepted: BTreeMap::new(),
-        heard: BTreeMap::new(),
-        ended: BTreeMap::new(),
-        by: [0; 2],
-        refused: 0,
-        before: Report::default(),
-    }
-}
-
 impl World {
     fn new(seed: u64, scenario: Scenario, mutation: Mutation) -> World {
         let random = Arc::new(Dice(AtomicU64::new(seed.wrapping_mul(0x5851_f42d_4c95_7f2d))));
@@ -215,10 +151,10 @@ impl World {
             nodes: [0, 1].map(|side| new_node(side, &random, config)),
             plan: BTreeMap::new(),
             planned: 0,
-            direct_up: false,
             node_delay_ms: [(0, 2), (1, 20), (20, 300), (300, 1_200)][slow as usize],
             node_loss_percent: 0,
             node_dead: false,
+            notice_ms: [1, 40, 1_500][random.in_range(0, 3) as usize],
             full_percent: [0, 5, 50][random.in_range(0, 3) as usize],
             config,
             random,
@@ -249,7 +185,14 @@ impl World {
         if self.scenario == Scenario::Ruin {
             self.plan_ruin(traffic_ends);
         }
-        self.at(traffic_ends.max(at), Action::Calm);
+        let last = self.plan.keys().map(|(at, _)| *at).max().unwrap_or(at).max(traffic_ends);
+        self.at(last, Action::Calm);
+        if self.scenario == Scenario::Ruin {
+            self.at(last + ms(2_000), Action::Connect);
+            for side in 0..2 {
+                self.at(last + ms(20_000), Action::Epilogue { side });
+            }
+        }
     }
 
     fn plan_ruin(&mut self, traffic_ends: Instant) {
@@ -304,7 +247,7 @@ impl World {
                 break;
             }
             let action = entry.remove();
-            self.act(action);
+            self.act(action)?;
         }
         for side in 0..2 {
             self.move_queues(side);
@@ -317,7 +260,7 @@ impl World {
         Ok(())
     }
 
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: Action) -> Result<(), String> {
         let soon =
             |world: &World, ms| world.now + Duration::from_millis(world.random.in_range(0, ms));
         match action {
@@ -334,96 +277,28 @@ impl World {
             Action::Open { side, connection } => self.open(side, connection),
             Action::Cut => {
                 for side in 0..2 {
-                    let Some(link) = &mut self.nodes[side].direct else { continue };
-                    let connection = link.connection;
-                    link.alive = false;
-                    link.flight.clear();
-                    let notices = soon(self, 40);
-                    self.at(notices, Action::Close { side, connection });
+                    self.cut(side);
                 }
-                self.direct_up = false;
             }
             Action::Close { side, connection } => self.close(side, connection),
+            Action::Late { side, item, hop } => self.arrive_late(side, item, hop)?,
             Action::NodeDead(dead) => self.node_dead = dead,
             Action::Reborn { side } => self.reborn(side),
             Action::Calm => {
                 self.full_percent = 0;
                 self.node_loss_percent = 0;
             }
+            Action::Epilogue { side } => {
+                let node = &mut self.nodes[side];
+                node.well = node.numbers.clone();
+                node.well_again = node.peer.is_numbered();
+                for _ in 0..10 {
+                    self.post(side);
+                }
+            }
         }
+        Ok(())
     }
-
-    fn connect(&mut self) {
-        let connection = self.random.draw();
-        for side in 0..2 {
-            self.drop_link(side);
-            let items = self.random.in_range(3, 100) as usize;
-            self.nodes[side].direct = Some(Link {
-                connection,
-                queue: Arc::new(Outbox::new(items, 1 << 20)),
-                flight: VecDeque::new(),
-                announced: Announced::default(),
-                alive: true,
-            });
-            let opens = self.now + Duration::from_millis(self.random.in_range(0, 30));
-            self.at(opens, Action::Open { side, connection });
-        }
-        self.direct_up = true;
-    }
-
-    fn open(&mut self, side: usize, connection: u64) {
-        let now = self.now;
-        let node = &mut self.nodes[side];
-        let Some(link) = node.direct.as_ref().filter(|link| link.connection == connection) else {
-            return;
-        };
-        if !link.alive {
-            return;
-        }
-        let via = url("runtime://a/1/p2phandler/1/connection");
-        node.peer.open_direct(Arc::clone(&link.queue) as _, via, now);
-        node.peer.offer(now);
-    }
-
-    fn close(&mut self, side: usize, connection: u64) {
-        if self.nodes[side].direct.as_ref().is_some_and(|link| link.connection == connection) {
-            self.drop_link(side);
-        }
-    }
-
-    fn drop_link(&mut self, side: usize) {
-        let node = &mut self.nodes[side];
-        if let Some(link) = node.direct.take() {
-            link.queue.close();
-            node.peer.close_direct(self.now);
-        }
-    }
-
-    fn reborn(&mut self, side: usize) {
-        let other = &mut self.nodes[1 - side];
-        if let Some(link) = other.direct.as_mut() {
-            link.alive = false;
-            link.flight.clear();
-        }
-        let gone = other.direct.as_ref().map(|link| link.connection);
-        let node = &mut self.nodes[side];
-        let counters = node.peer.counters();
-        node.before.messages += counters.accepted;
-        node.before.resent += counters.resent;
-        node.direct = None;
-        node.life += 1;
-        // What the dead process had in its queues is gone with it.
-        for leg in &mut node.stubs {
-            leg.queue.try_drain(&mut Vec::new(), usize::MAX);
-        }
-        node.peer = new_peer(side, &self.random, self.config, &node.stubs);
-        node.numbers.clear();
-        if let Some(connection) = gone {
-            let notices = self.now + Duration::from_millis(self.random.in_range(0, 1_000));
-            self.at(notices, Action::Close { side: 1 - side, connection });
-        }
-    }
-
     /// One message from `side`, of random size, between random addresses.
     fn post(&mut self, side: usize) {
         let (from, to) = (self.random.in_range(0, 2), self.random.in_range(0, ADDRESSES));
@@ -449,141 +324,4 @@ impl World {
             Err(error) => panic!("{error}"),
         }
     }
-
-    /// Moves what is queued onto the wire.
-    fn move_queues(&mut self, side: usize) {
-        let random = Arc::clone(&self.random);
-        let now = self.now;
-        let lost = |world: &World| world.node_dead || random.chance(world.node_loss_percent);
-        for index in 0..STUBS {
-            let mut items = Vec::new();
-            let many = random.in_range(1, 20) as usize;
-            self.nodes[side].stubs[index].queue.try_drain(&mut items, many);
-            for item in items {
-                if lost(self) {
-                    continue;
-                }
-                let (least, most) = self.node_delay_ms;
-                let at = now + Duration::from_millis(random.in_range(least, most));
-                let flight = &mut self.nodes[side].stubs[index].flight;
-                let last = flight.back().map_or(at, |(last, _)| *last);
-                flight.push_back((at.max(last), item));
-            }
-        }
-        let node = &mut self.nodes[side];
-        let Some(link) = &mut node.direct else { return };
-        let mut items = Vec::new();
-        link.queue.try_drain(&mut items, random.in_range(1, 30) as usize);
-        if link.alive {
-            let at = now + Duration::from_millis(random.in_range(0, 4));
-            let at = link.flight.back().map_or(at, |(last, _)| at.max(*last));
-            link.flight.extend(items.into_iter().map(|item| (at, item)));
-        }
-        node.peer.on_room(now);
-    }
-
-    /// Hands to the other side what has arrived from `side`.
-    fn arrivals(&mut self, side: usize) -> Result<(), String> {
-        let due = |flight: &mut VecDeque<(Instant, Outgoing)>, now| {
-            let arrived = flight.front().is_some_and(|(at, _)| *at <= now);
-            if arrived { flight.pop_front().map(|(_, item)| item) } else { None }
-        };
-        for index in 0..STUBS {
-            while let Some(item) = due(&mut self.nodes[side].stubs[index].flight, self.now) {
-                self.arrive_by_node(1 - side, item, LinkId(index as u32 + 1))?;
-            }
-        }
-        loop {
-            let now = self.now;
-            let next = self.nodes[side].direct.as_mut().and_then(|link| due(&mut link.flight, now));
-            let Some(item) = next else { return Ok(()) };
-            self.arrive_direct(1 - side, item)?;
-        }
-    }
-
-    fn arrive_by_node(&mut self, side: usize, item: Outgoing, link: LinkId) -> Result<(), String> {
-        let Outgoing::Message { bytes, hop } = item else { return Err("bare control".into()) };
-        let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
-        let is_control = matches!(message.to(), To::One(to) if to.ends_with("/path"));
-        if is_control {
-            let body = message.body().ok_or("control without a body")?.to_owned();
-            return self.control(side, &body, Path::MessageNode);
-        }
-        let ingress = Ingress { path: Path::MessageNode, link };
-        self.receive(side, Delivery { message, ingress, hop })
-    }
-
-    fn arrive_direct(&mut self, side: usize, item: Outgoing) -> Result<(), String> {
-        let Some(link) = &mut self.nodes[side].direct else { return Ok(()) };
-        match item {
-            Outgoing::Control(text) => {
-                let text = String::from_utf8(text.to_vec()).map_err(|error| error.to_string())?;
-                if link.announced.read(&text).map_err(|error| error.to_string())? {
-                    return Ok(());
-                }
-                self.control(side, &text, Path::P2p)
-            }
-            Outgoing::Message { bytes, hop } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                let told = link.announced.hop(number);
-                if told != hop {
-                    return Err(format!("link says {told:?} for {hop:?}"));
-                }
-                let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
-                let ingress = Ingress { path: Path::P2p, link: LinkId(9) };
-                self.receive(side, Delivery { message, ingress, hop: told })
-            }
-        }
-    }
-
-    fn control(&mut self, side: usize, text: &str, path: Path) -> Result<(), String> {
-        let event = self.nodes[side].peer.handle_control(text, path, self.now);
-        match event.map_err(|error| format!("{error}: {text}"))? {
-            None => Ok(()),
-            Some(Event::Reborn) if self.scenario == Scenario::Ruin => Ok(()),
-            Some(event) => Err(format!("{event:?} out of nowhere")),
-        }
-    }
-
-    fn receive(&mut self, side: usize, delivery: Delivery) -> Result<(), String> {
-        let full = if delivery.hop.is_some() { self.full_percent } else { 0 };
-        let dice = Arc::clone(&self.random);
-        let Node { peer, heard, .. } = &mut self.nodes[side];
-        let mut listener = |delivery: Delivery| listen(heard, delivery, dice.chance(full));
-        let _ = peer.receive(delivery, &mut listener, self.now);
-        self.check_order(side)
-    }
-
-    fn time_out(&mut self, side: usize) -> Result<(), String> {
-        let dice = Arc::clone(&self.random);
-        let full = self.full_percent;
-        let Node { peer, heard, .. } = &mut self.nodes[side];
-        let mut listener = |delivery: Delivery| listen(heard, delivery, dice.chance(full));
-        peer.handle_timeout(self.now, &mut listener);
-        self.check_order(side)
-    }
-}
-
-/// The listener: a queue that is sometimes full.
-fn listen(
-    heard: &mut BTreeMap<Pair, Vec<u64>>,
-    delivery: Delivery,
-    full: bool,
-) -> Result<(), Refusal> {
-    if full {
-        return Err(Refusal::Full { bound: 1 });
-    }
-    let (pair, number) = read_pair(&delivery.message);
-    heard.entry(pair).or_default().push(number);
-    Ok(())
-}
-
-fn read_pair(message: &Message) -> (Pair, u64) {
-    let index = |url: &str| url.rsplit('/').next().and_then(|text| text.parse().ok()).unwrap_or(0);
-    let To::One(to) = message.to() else { panic!("one URL") };
-    let member = |name| {
-        let text = message.body_member(&[name]).expect("a body of the simulation");
-        text.parse::<u64>().expect("a number")
-    };
-    ((index(&message.from()), index(&to), member("life") as u32), member("n"))
 }

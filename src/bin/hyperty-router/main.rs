@@ -32,7 +32,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Program::parse().command {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => return refuse(&error),
+    };
+    let outcome = match program.command {
         Command::Demo(options) => demo::run(options),
         Command::Node(options) => node::run(options),
         Command::Runtime(options) => runtime::run(options),
@@ -45,4 +49,19 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Help and version as they are; of a wrong use one line, without the help that follows it.
+fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    let text = error.render().to_string();
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if is_help || !error.use_stderr() {
+        error.exit();
+    }
+    let lines: Vec<&str> =
+        text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = lines.join(" ");
+    eprintln!("hyperty-router: {}", line.strip_prefix("error: ").unwrap_or(&line));
+    ExitCode::from(2)
 }

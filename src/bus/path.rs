@@ -1,0 +1,33 @@
+//! Which path an address takes now, and why: the answer for people and tools.
+
+use std::time::Instant;
+
+use crate::{
+    address::Address,
+    bus::{MessageBus, TargetReport},
+    handover::Explained,
+};
+
+/// What `resolve` says of an address, and what the hand-over makes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathReport {
+    /// What `resolve` says.
+    pub target: TargetReport,
+    /// The path that a message takes now, and why; `None` if no remote runtime is known for the address. It may
+    /// differ from what `resolve` says for a moment, while messages move from one path to the other.
+    pub peer: Option<Explained>,
+}
+
+impl MessageBus {
+    /// Which path `to` takes now, and why. Sends nothing.
+    pub fn path_of(&self, to: &Address<'_>, now: Instant) -> PathReport {
+        let target = self.explain(to);
+        let peer = self.peer_of(to).map(|peer| {
+            let domain = to.domain();
+            let guard = crossbeam_epoch::pin();
+            let stub = crate::registry::resolve::stub_for(&self.table, &self.own, domain, &guard);
+            peer.explain(stub.as_ref(), now)
+        });
+        PathReport { target, peer }
+    }
+}

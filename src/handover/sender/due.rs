@@ -1,0 +1,127 @@
+//! What a sender does because time has gone by: giving up, probing, ending. It takes no messages.
+
+use std::time::Instant;
+
+use super::{Sender, give_up};
+use crate::{
+    handover::{
+        ways::{LaneIndex, Reach},
+        window::Window,
+    },
+    limits::{HANDOVER_BARRIER_MAX, HANDOVER_IDLE_SENDER, HANDOVER_SILENCE_MAX},
+};
+
+impl Sender {
+    /// Does what is due.
+    pub(in crate::handover) fn handle_timeout(&mut self, now: Instant) {
+        self.give_up_old(now);
+        self.lapse_barrier(now);
+        self.probe(now);
+        self.mark_barriers(now);
+        self.end_idle(now);
+        if self.ended.as_ref().is_some_and(|ended| ended.again_at.is_some_and(|at| at <= now)) {
+            self.say_ended(now);
+        }
+        self.timer.reset();
+        self.pump(now);
+        self.arm(now);
+    }
+
+    pub(super) fn give_up_old(&mut self, now: Instant) {
+        let expired = |window: &Window| {
+            window.head().is_some_and(|head| head.accepted_at + self.deadline <= now)
+        };
+        let Some(window) = self.window.as_ref().filter(|window| expired(window)) else { return };
+        if window.heard_at + HANDOVER_SILENCE_MAX <= now {
+            let stream = window.stream;
+            self.end_stream();
+            return self.tell_ended(stream, false, now);
+        }
+        let deadline = self.deadline;
+        if let Some(window) = &mut self.window {
+            while window.head().is_some_and(|head| head.accepted_at + deadline <= now) {
+                give_up(window, &mut self.outcomes, &mut self.counters);
+            }
+            window.base_unheard = true;
+            if window.is_empty() {
+                window.empty_at = now;
+            }
+            window.probe_at = Some(window.probe_wait.next(now));
+        }
+        self.say_base();
+    }
+
+    /// A barrier must not cost what the direct way could carry (law "Barrier").
+    pub(super) fn lapse_barrier(&mut self, now: Instant) {
+        let due = self.lapse_at().filter(|(_, at)| *at <= now);
+        let Some((lane, _)) = due else { return };
+        self.ways.lanes[usize::from(lane)].lapse();
+        if let Some(window) = &mut self.window {
+            window.rewind();
+        }
+    }
+
+    pub(super) fn lapse_at(&self) -> Option<(LaneIndex, Instant)> {
+        let head = self.window.as_ref()?.head()?;
+        let lane = head.lane.filter(|_| self.ways.direct.is_some())?;
+        let held = !self.ways.is_clear(Some(lane));
+        let wait = HANDOVER_BARRIER_MAX.min(self.deadline * 4 / 5);
+        held.then_some((lane, head.accepted_at + wait))
+    }
+
+    /// Asks the receiver on every path what it has (law "Probe").
+    pub(super) fn probe(&mut self, now: Instant) {
+        let Some(window) = &mut self.window else { return };
+        if window.probe_at.is_none_or(|at| now < at) {
+            return;
+        }
+        if window.is_empty() && !window.base_unheard {
+            window.probe_at = None;
+            return;
+        }
+        window.probe_at = Some(window.probe_wait.next(now));
+        let (stream, upto, base_unheard) = (window.stream, window.sent_upto(), window.base_unheard);
+        let lane = window.head().and_then(|head| head.lane);
+        if base_unheard {
+            self.say_base();
+        }
+        self.mark(Reach::Every);
+        if let Some(lane) = lane {
+            self.ways.mark_lane(lane, stream, upto, now);
+        }
+    }
+
+    pub(super) fn end_idle(&mut self, now: Instant) {
+        if let Some((stream, _)) = self.idle_at().filter(|(_, at)| *at <= now) {
+            self.end_stream();
+            self.tell_ended(stream, true, now);
+        }
+    }
+
+    pub(super) fn idle_at(&self) -> Option<(u128, Instant)> {
+        let window = self.window.as_ref().filter(|window| window.is_empty())?;
+        if self.ways.direct.is_some() {
+            return None;
+        }
+        let since = self.closed_at.map_or(window.empty_at, |at| at.max(window.empty_at));
+        Some((window.stream, since + HANDOVER_IDLE_SENDER))
+    }
+
+    /// Arms the timer from every reason. O(stubs).
+    pub(super) fn arm(&mut self, now: Instant) {
+        let mut reasons = [None; 6];
+        if let Some(window) = &self.window {
+            reasons[0] = window.head().map(|head| head.accepted_at + self.deadline);
+            reasons[1] = window.probe_at;
+            reasons[2] = self.lapse_at().map(|(_, at)| at);
+            reasons[3] = self.idle_at().map(|(_, at)| at);
+        }
+        reasons[4] = self.ended.as_ref().and_then(|ended| ended.again_at);
+        reasons[5] = self.ways.direct.as_ref().map(|d| d.usable_from).filter(|at| *at > now);
+        reasons.into_iter().flatten().for_each(|at| self.timer.arm(at));
+        if self.window.is_some() && self.ways.direct.is_some() {
+            let due = self.ways.lanes.iter().filter_map(|lane| lane.mark_due(now)).min();
+            due.into_iter().for_each(|at| self.timer.arm(at));
+        }
+    }
+}

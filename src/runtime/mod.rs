@@ -1,0 +1,223 @@
+//! A runtime over real sockets: the RuntimeUA driven by tokio.
+//!
+//! It joins what the modules below it keep apart: the control plane ([`RuntimeUa`]), the sessions with the
+//! Message Nodes (WebSocket) and the direct connections (QUIC). What a message means is decided below; here are
+//! only tasks, clocks and sockets.
+//!
+//! ```text
+//!   Hyperties ──post──► MessageBus ──► Peer ──► outbox ──► QUIC task        one for each connection
+//!                           │  │                  └──────► node task        one for each Message Node
+//!                      notes│  └──► listeners' queues
+//!                           ▼
+//!                      control task: RuntimeUA, timers, status events
+//! ```
+
+mod config;
+mod control;
+mod events;
+mod hyperty;
+#[cfg(not(feature = "quic"))]
+mod no_p2p;
+mod node_stub;
+#[cfg(feature = "quic")]
+mod p2p_links;
+mod stub_queue;
+
+#[cfg(not(feature = "quic"))]
+use no_p2p as p2p_links;
+
+pub use config::{NodeAddress, RuntimeConfig, StartError};
+pub use events::{Event, Events};
+pub use hyperty::Hyperty;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    address::Url,
+    bus::{MessageBus, PathReport, PostError, Posted},
+    limits,
+    link::{Ingress, Outbox, Sink},
+    message::Message,
+    ua::RuntimeUa,
+};
+
+use control::Shared;
+use node_stub::NodeStub;
+use p2p_links::P2pLinks;
+
+/// A runtime that runs. Dropping it stops its tasks at once; [`Runtime::shut_down`] drains first.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    bus: Arc<MessageBus>,
+    control: JoinHandle<()>,
+    nodes: Vec<NodeStub>,
+}
+
+impl Runtime {
+    /// Starts a runtime and its connections to the Message Nodes, without waiting for them:
+    /// [`Event::Ready`] says when it can be reached. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] if the configuration makes no sense.
+    pub fn start(config: RuntimeConfig) -> Result<(Runtime, Events), StartError> {
+        config.check()?;
+        let (sender, events) = events::channel();
+        let ua = RuntimeUa::new(config.ua.clone());
+        let bus = ua.bus().clone();
+        let inbox = ua.inbox().clone();
+        let shared = Arc::new(Shared {
+            ua: Mutex::new(ua),
+            wake: Arc::new(Notify::new()),
+            progress: Arc::new(Notify::new()),
+            events: sender,
+            links: P2pLinks::new(&config),
+        });
+        let wake = shared.wake.clone();
+        shared.ua.lock().set_alarm(Arc::new(move || wake.notify_one()));
+        let nodes = config
+            .nodes
+            .iter()
+            .map(|node| NodeStub::start(node, &config, &shared))
+            .collect::<Result<Vec<_>, _>>()?;
+        let control = tokio::spawn(control::run(shared.clone(), inbox));
+        Ok((Runtime { shared, bus, control, nodes }, events))
+    }
+
+    /// The data plane, for who counts nanoseconds.
+    pub fn bus(&self) -> &Arc<MessageBus> {
+        &self.bus
+    }
+
+    /// Adds a Hyperty (or data object) that lives here: it listens on `url` and below, is registered at the domain
+    /// registry, and connected runtimes learn of it. Its messages wait in its own bounded queue.
+    pub fn add_hyperty(&self, url: Url) -> Hyperty {
+        let inbox =
+            Arc::new(Outbox::new(limits::HYPERTY_QUEUE_MESSAGES, limits::HYPERTY_QUEUE_BYTES));
+        let key = self.bus.add_listener(url.clone(), None, inbox.clone());
+        self.with_ua(|ua| ua.add_resource(url, Instant::now()));
+        Hyperty::new(key, inbox)
+    }
+
+    /// The same with a sink of the caller's own, called by whichever thread has a message for it.
+    pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> crate::registry::ListenerKey {
+        let key = self.bus.add_listener(url.clone(), None, sink);
+        self.with_ua(|ua| ua.add_resource(url, Instant::now()));
+        key
+    }
+
+    /// Removes a Hyperty: nobody listens there any more, and everybody who was told is told so.
+    pub fn remove_hyperty(&self, hyperty: &Hyperty) -> bool {
+        self.with_ua(|ua| ua.remove_resource(hyperty.url(), Instant::now()));
+        hyperty.close();
+        self.bus.remove_listener(hyperty.key())
+    }
+
+    /// Posts a message from a Hyperty of this runtime.
+    ///
+    /// # Errors
+    /// [`PostError`]; nothing of the message was taken then. Errors of single targets are in [`Posted`].
+    pub fn post(&self, message: Bytes) -> Result<Posted, PostError> {
+        self.bus.post(message, Ingress::LOCAL, Instant::now())
+    }
+
+    /// Posts a message with one `to`, waiting while a queue or window on its way is full.
+    ///
+    /// # Errors
+    /// [`PostError`], other than that something is full.
+    pub async fn post_when_room(&self, message: Bytes) -> Result<Posted, PostError> {
+        loop {
+            let progress = self.shared.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            let posted = self.post(message.clone());
+            let full = match &posted {
+                Ok(posted) => posted.first_error().is_some_and(PostError::is_full),
+                Err(error) => error.is_full(),
+            };
+            if !full {
+                return posted;
+            }
+            // Progress that nobody tells us of is looked for after a while.
+            let _ = timeout(limits::PROGRESS_POLL, progress).await;
+        }
+    }
+
+    /// Posts a request and waits for its response; after 15 s without one that is a 408.
+    ///
+    /// # Errors
+    /// [`PostError`] if it was not taken.
+    pub async fn request(&self, message: Bytes) -> Result<Message, PostError> {
+        let message = Message::parse_with(message, self.bus.limits())?;
+        let (answer, response) = oneshot::channel();
+        let reply = Box::new(move |message| {
+            // Who asked may have stopped waiting.
+            let _ = answer.send(message);
+        });
+        self.bus.request(message, Ingress::LOCAL, reply, Instant::now())?;
+        self.shared.wake.notify_one();
+        response.await.map_err(|_| PostError::Refused(crate::link::Refusal::Closed))
+    }
+
+    /// Which path messages to `url` take now, and why.
+    pub fn path_of(&self, url: &Url) -> PathReport {
+        self.bus.path_of(&url.address(), Instant::now())
+    }
+
+    /// Cuts every direct connection, as if the network had.
+    pub fn cut_connections(&self) {
+        self.shared.links.cut_all();
+    }
+
+    /// Makes this runtime's P2P network swallow everything, or no more.
+    pub fn set_blackhole(&self, swallow: bool) {
+        self.shared.links.set_blackhole(swallow);
+    }
+
+    /// Lets queues drain for at most `within`, then ends connections and sessions in order.
+    pub async fn shut_down(self, within: Duration) {
+        let deadline = tokio::time::Instant::now() + within;
+        let _ = tokio::time::timeout_at(deadline, self.drained()).await;
+        self.with_ua(|ua| ua.shut_down(Instant::now()));
+        self.shared.drive();
+        for node in &self.nodes {
+            node.close();
+        }
+        for node in self.nodes {
+            let _ = tokio::time::timeout_at(deadline, node.ended()).await;
+        }
+        self.control.abort();
+        self.shared.links.close().await;
+    }
+
+    /// Resolves when nothing is queued or unacknowledged any more.
+    async fn drained(&self) {
+        loop {
+            let idle = self.shared.ua.lock().is_idle();
+            if idle && self.nodes.iter().all(NodeStub::is_drained) {
+                return;
+            }
+            let _ = timeout(limits::PROGRESS_POLL, self.shared.progress.notified()).await;
+        }
+    }
+
+    fn with_ua<R>(&self, act: impl FnOnce(&mut RuntimeUa) -> R) -> R {
+        self.shared.with_ua(act)
+    }
+}
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("bus", &self.bus).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,294 @@
+//! The direct connections of one runtime: its QUIC endpoint, dialling, accepting, carrying, closing.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::{
+    net::{UdpSocket, lookup_host},
+    task::AbortHandle,
+};
+use tracing::{info, warn};
+
+use crate::{
+    limits,
+    link::Outbox,
+    p2p::{Candidate, Description},
+    runtime::{RuntimeConfig, control::Shared},
+    transport::{
+        Flow,
+        quic::{
+            Expectation, Fingerprint, LinkReceiver, QuicConfig, QuicEndpoint, QuicHandle, QuicLink,
+        },
+    },
+    ua::{LinkFault, P2pIngress},
+};
+
+/// The endpoint and what goes on at it.
+pub(super) struct P2pLinks {
+    enabled: bool,
+    address: Option<IpAddr>,
+    config: QuicConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    endpoint: Option<Arc<QuicEndpoint>>,
+    acceptor: Option<AbortHandle>,
+    /// Which connection the holder of a key belongs to, while it is expected.
+    expected: HashMap<Fingerprint, (u64, Expectation)>,
+    /// Connections being dialled or carried.
+    links: HashMap<u64, Vec<Carried>>,
+}
+
+enum Carried {
+    Dialling(AbortHandle),
+    Up(QuicHandle),
+}
+
+impl P2pLinks {
+    pub(super) fn new(config: &RuntimeConfig) -> Self {
+        P2pLinks {
+            enabled: config.ua.policy != crate::bus::P2pPolicy::Off,
+            address: config.p2p_address,
+            config: QuicConfig {
+                segmentation_offload: config.segmentation_offload,
+                payload_bytes_max: config.ua.limits.bytes_max,
+                ..QuicConfig::default()
+            },
+            state: Mutex::default(),
+        }
+    }
+
+    /// Brings the endpoint up, once it is known by which address the Message Node at `node` is reached.
+    pub(super) async fn bind(shared: &Arc<Shared>, node: &str) {
+        let links = &shared.links;
+        if !links.enabled || links.state.lock().endpoint.is_some() {
+            return;
+        }
+        let address = match links.address {
+            Some(address) => address,
+            None => local_address_towards(node).await,
+        };
+        match QuicEndpoint::bind(SocketAddr::new(address, 0), links.config.clone()) {
+            Ok(endpoint) => Self::bound(shared, Arc::new(endpoint)),
+            Err(error) => warn!(%address, %error, "no P2P endpoint: messages go by Message Node"),
+        }
+    }
+
+    /// Dials, and carries what comes of it.
+    pub(super) fn dial(shared: &Arc<Shared>, connection: u64, description: Description) {
+        let Some(endpoint) = shared.links.state.lock().endpoint.clone() else { return };
+        let owner = shared.clone();
+        let task = tokio::spawn(async move {
+            let candidates: Vec<SocketAddr> =
+                description.candidates.iter().map(|candidate| candidate.0).collect();
+            let failed = match description.fingerprint.parse::<Fingerprint>() {
+                Err(error) => error.to_string(),
+                Ok(expected) => match endpoint.dial(&candidates, expected).await {
+                    Ok(link) => return Self::carry(&owner, connection, link),
+                    Err(error) => error.to_string(),
+                },
+            };
+            Self::down(&owner, connection, &failed);
+        });
+        let dialling = Carried::Dialling(task.abort_handle());
+        shared.links.state.lock().links.entry(connection).or_default().push(dialling);
+    }
+
+    /// Lets the holder of `fingerprint`'s key in.
+    pub(super) fn expect(shared: &Arc<Shared>, connection: u64, fingerprint: &str) {
+        let mut state = shared.links.state.lock();
+        let Some(endpoint) = state.endpoint.clone() else { return };
+        match fingerprint.parse::<Fingerprint>() {
+            Ok(fingerprint) => {
+                let expectation = endpoint.expect(fingerprint);
+                state.expected.insert(fingerprint, (connection, expectation));
+            }
+            Err(error) => {
+                drop(state);
+                let reason = error.to_string();
+                let shared = shared.clone();
+                tokio::spawn(async move { Self::down(&shared, connection, &reason) });
+            }
+        }
+    }
+
+    /// Closes one connection, or gives up dialling or expecting it.
+    pub(super) fn close_one(&self, connection: u64, reason: &str) {
+        let mut state = self.state.lock();
+        state.expected.retain(|_, (of, _)| *of != connection);
+        for carried in state.links.remove(&connection).unwrap_or_default() {
+            match carried {
+                Carried::Dialling(task) => task.abort(),
+                Carried::Up(handle) => handle.close(reason),
+            }
+        }
+    }
+
+    /// Closes every connection that is up.
+    pub(super) fn cut_all(&self) {
+        for carried in self.state.lock().links.values().flatten() {
+            if let Carried::Up(handle) = carried {
+                handle.close("cut");
+            }
+        }
+    }
+
+    /// Makes the endpoint's network swallow everything, or no more.
+    pub(super) fn set_blackhole(&self, swallow: bool) {
+        if let Some(endpoint) = &self.state.lock().endpoint {
+            endpoint.blackhole().set(swallow);
+        }
+    }
+
+    /// Closes everything and waits, within a bound, until the peers were told.
+    pub(super) async fn close(&self) {
+        let (endpoint, acceptor) = {
+            let mut state = self.state.lock();
+            (state.endpoint.take(), state.acceptor.take())
+        };
+        if let Some(acceptor) = acceptor {
+            acceptor.abort();
+        }
+        if let Some(endpoint) = endpoint {
+            let _ = tokio::time::timeout(limits::P2P_CLOSE, endpoint.close("shut down")).await;
+        }
+    }
+
+    fn bound(shared: &Arc<Shared>, endpoint: Arc<QuicEndpoint>) {
+        let Ok(address) = endpoint.local_addr() else { return };
+        let description = Description {
+            fingerprint: endpoint.fingerprint().to_string(),
+            candidates: vec![Candidate(address)],
+        };
+        info!(%address, "P2P endpoint");
+        let accepting = endpoint.clone();
+        let owner = shared.clone();
+        let acceptor = tokio::spawn(async move {
+            while let Some(link) = accepting.accept().await {
+                Self::accepted(&owner, link);
+            }
+        });
+        {
+            let mut state = shared.links.state.lock();
+            state.acceptor = Some(acceptor.abort_handle());
+            state.endpoint = Some(endpoint);
+        }
+        shared.with_ua(|ua| ua.set_local_description(description));
+    }
+
+    fn accepted(shared: &Arc<Shared>, link: QuicLink) {
+        let expected = shared.links.state.lock().expected.remove(&link.peer_fingerprint());
+        if let Some((connection, _expectation)) = expected {
+            Self::carry(shared, connection, link);
+        }
+    }
+
+    /// Carries a connection that is up, in a task of its own.
+    fn carry(shared: &Arc<Shared>, connection: u64, link: QuicLink) {
+        let outbox = Arc::new(Outbox::new(limits::P2P_OUTBOX_MESSAGES, limits::P2P_OUTBOX_BYTES));
+        let handle = link.handle();
+        {
+            let mut state = shared.links.state.lock();
+            let carried = state.links.entry(connection).or_default();
+            carried.retain(|carried| matches!(carried, Carried::Up(_)));
+            carried.push(Carried::Up(handle.clone()));
+        }
+        let ingress = shared.with_ua(|ua| ua.link_up(connection, outbox.clone(), Instant::now()));
+        let Some(ingress) = ingress else {
+            handle.close("no longer wanted");
+            return;
+        };
+        let fault = Arc::new(Mutex::new(None));
+        let receiver = Receiver {
+            ingress,
+            handle,
+            fault: fault.clone(),
+            shared: shared.clone(),
+            now: Instant::now(),
+        };
+        let shared = shared.clone();
+        tokio::spawn(async move {
+            let ended = link.run(outbox, receiver).await;
+            let fault = fault.lock().take().map(|fault: LinkFault| fault.to_string());
+            Self::down(&shared, connection, &fault.unwrap_or_else(|| ended.to_string()));
+        });
+    }
+
+    fn down(shared: &Arc<Shared>, connection: u64, reason: &str) {
+        shared.links.state.lock().links.remove(&connection);
+        shared.with_ua(|ua| ua.link_down(connection, reason, Instant::now()));
+    }
+}
+
+/// What comes in by one connection.
+struct Receiver {
+    ingress: P2pIngress,
+    handle: QuicHandle,
+    /// Why we closed the connection, if the peer broke the protocol.
+    fault: Arc<Mutex<Option<LinkFault>>>,
+    shared: Arc<Shared>,
+    /// The time of the present batch.
+    now: Instant,
+}
+
+impl Receiver {
+    fn check(&mut self, outcome: Result<(), LinkFault>) -> Flow {
+        match outcome {
+            Ok(()) => Flow::Continue,
+            Err(fault) => {
+                warn!(%fault, "a peer was cut");
+                self.handle.close(&fault.to_string());
+                self.fault.lock().get_or_insert(fault);
+                Flow::Stop
+            }
+        }
+    }
+}
+
+impl LinkReceiver for Receiver {
+    fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow {
+        let outcome = self.ingress.on_message(number, bytes, self.now);
+        self.check(outcome)
+    }
+
+    fn on_control(&mut self, bytes: Bytes) {
+        let outcome = self.ingress.on_control(&bytes, self.now);
+        let _ = self.check(outcome);
+    }
+
+    fn on_batch_end(&mut self) {
+        self.now = Instant::now();
+        self.ingress.on_room(self.now);
+        self.shared.progress.notify_waiters();
+    }
+}
+
+/// The local address by which the host of a WebSocket URL is reached. Nothing is sent to find out.
+async fn local_address_towards(node: &str) -> IpAddr {
+    let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let authority = node.trim_start_matches("ws://").split('/').next().unwrap_or_default();
+    let with_port = match authority.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
+        _ => format!("{authority}:80"),
+    };
+    let Ok(mut found) = lookup_host(with_port).await else { return fallback };
+    let Some(remote) = found.next() else { return fallback };
+    let any: SocketAddr = match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    match UdpSocket::bind(any).await {
+        Ok(socket) if socket.connect(remote).await.is_ok() => {
+            socket.local_addr().map_or(fallback, |address| address.ip())
+        }
+        _ => fallback,
+    }
+}

@@ -1,0 +1,340 @@
+//! Single laws that the simulation meets seldom or does not look at: idle ends, refusals, plain messages,
+//! what a user is told. Two peers, handed each other's frames by a loop, on a virtual clock.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use hyperty_router::{
+    address::Url,
+    handover::{Announced, Config, ControlError, Event, Outcome, Peer, SendError},
+    link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
+    message::{Message, To},
+};
+
+struct Side {
+    peer: Peer,
+    stub: Arc<Stub>,
+    by_node: Arc<Outbox<Outgoing>>,
+    direct: Arc<Outbox<Outgoing>>,
+    announced: Announced,
+    heard: Vec<String>,
+}
+
+struct Two {
+    now: Instant,
+    sides: [Side; 2],
+}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).expect("a URL of the test")
+}
+
+fn side(index: u64, config: Config) -> Side {
+    let by_node = Arc::new(Outbox::new(1_000, 1 << 20));
+    let stub = Arc::new(Stub {
+        url: url("runtime://a/1/protostub/d"),
+        domain: "d".into(),
+        link: LinkId(1),
+        sink: Arc::clone(&by_node) as _,
+    });
+    let drawn = AtomicU64::new(index << 32);
+    let random = Arc::new(move || u128::from(drawn.fetch_add(1, Ordering::Relaxed)) + 1);
+    let peer = Peer::new(url("runtime://b/1"), LinkId(2), u128::from(index) + 77, random, config);
+    let ends = [url("runtime://a/1/p2phandler/1"), url("runtime://b/1/p2prequester/1")];
+    let [ours, theirs] = if index == 0 { ends } else { [ends[1].clone(), ends[0].clone()] };
+    peer.set_endpoints(ours, theirs);
+    peer.set_stub(&stub).expect("the first stub");
+    let direct = Arc::new(Outbox::new(1_000, 1 << 20));
+    Side { peer, stub, by_node, direct, announced: Announced::default(), heard: Vec::new() }
+}
+
+impl Two {
+    fn new(config: Config) -> Two {
+        Two { now: Instant::now(), sides: [side(0, config), side(1, config)] }
+    }
+
+    fn agreed(config: Config) -> Two {
+        let mut two = Two::new(config);
+        for side in &two.sides {
+            side.peer.set_capable(true);
+            side.peer.offer(two.now);
+        }
+        two.settle();
+        assert!(two.sides.iter().all(|side| side.peer.is_numbered()));
+        two
+    }
+
+    fn open(&mut self) {
+        for side in &self.sides {
+            let sink = Arc::clone(&side.direct) as _;
+            side.peer.open_direct(sink, url("runtime://a/1/p2phandler/1/c"), self.now);
+        }
+        self.settle();
+    }
+
+    fn send(&self, text: &str) -> Result<Path, SendError> {
+        let bytes = format!(
+            r#"{{"id":1,"type":"update","from":"hyperty://a/1","to":"hyperty://b/1","body":{{"t":"{text}"}}}}"#
+        );
+        let message = Message::parse(Bytes::from(bytes)).expect("a message of the test");
+        let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
+        let from = &self.sides[0];
+        from.peer.send(delivery, Some(&from.stub), self.now).map(|sent| sent.path)
+    }
+
+    /// Carries frames until none are left.
+    fn settle(&mut self) {
+        let mut quiet = false;
+        while !quiet {
+            quiet = true;
+            for from in 0..2 {
+                let mut frames = Vec::new();
+                self.sides[from].by_node.try_drain(&mut frames, usize::MAX);
+                self.sides[from].direct.try_drain(&mut frames, usize::MAX);
+                quiet &= frames.is_empty();
+                frames.into_iter().for_each(|frame| self.sides[1 - from].arrive(frame, self.now));
+            }
+        }
+    }
+
+    /// Lets `time` go by; only time-outs that are due are handled.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time;
+        loop {
+            self.settle();
+            let due = self.sides.iter().filter_map(|side| side.peer.poll_timeout()).min();
+            let Some(at) = due.filter(|at| *at <= until) else { break };
+            self.now = self.now.max(at);
+            for side in &mut self.sides {
+                let heard = &mut side.heard;
+                side.peer.handle_timeout(self.now, &mut |delivery| listen(heard, &delivery));
+            }
+        }
+        self.now = until;
+    }
+}
+
+impl Side {
+    fn arrive(&mut self, frame: Outgoing, now: Instant) {
+        let (message, hop) = match frame {
+            Outgoing::Control(text) => {
+                let text = std::str::from_utf8(&text).expect("control is text");
+                if !self.announced.read(text).expect("control is well formed") {
+                    self.peer.handle_control(text, Path::P2p, now).expect("control is taken");
+                }
+                return;
+            }
+            Outgoing::Message { bytes, hop } => (Message::parse(bytes).expect("parses"), hop),
+        };
+        if matches!(message.to(), To::One(to) if to.ends_with("/path")) {
+            let body = message.body().expect("control has a body");
+            self.peer.handle_control(body, Path::MessageNode, now).expect("control is taken");
+            return;
+        }
+        let heard = &mut self.heard;
+        let delivery = Delivery { message, ingress: Ingress::LOCAL, hop };
+        let taken = self.peer.receive(delivery, &mut |delivery| listen(heard, &delivery), now);
+        assert_eq!(taken, Ok(()));
+    }
+}
+
+fn listen(heard: &mut Vec<String>, delivery: &Delivery) -> Result<(), Refusal> {
+    heard.extend(delivery.message.body_text(&["t"]).map(String::from));
+    Ok(())
+}
+
+#[test]
+fn a_window_that_is_used_up_refuses_with_numbers_and_opens_by_acknowledgement() {
+    let mut two = Two::agreed(Config { window_bytes: 300, ..Config::default() });
+    let mut accepted = 0;
+    let refused = loop {
+        match two.send("x") {
+            Ok(_) => accepted += 1,
+            Err(refused) => break refused,
+        }
+    };
+    let SendError::WindowFull { bytes, bytes_max: 300, messages } = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!((messages, two.sides[0].peer.unacknowledged()), (accepted, (accepted, bytes)));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[0].peer.unacknowledged(), (0, 0));
+    assert_eq!(two.send("y"), Ok(Path::MessageNode));
+}
+
+#[test]
+fn to_a_peer_that_is_not_ours_messages_are_plain_and_follow_the_connection() {
+    let mut two = Two::new(Config { dwell: Duration::ZERO, ..Config::default() });
+    assert_eq!(two.send("a"), Ok(Path::MessageNode));
+    two.open();
+    assert_eq!(two.send("b"), Ok(Path::P2p));
+    let why = two.sides[0].peer.explain(Some(&two.sides[0].stub), two.now).to_string();
+    assert_eq!(why, "p2p, plain: the direct way by runtime://a/1/p2phandler/1/c is open");
+    two.sides[0].peer.close_direct(two.now);
+    assert_eq!(two.send("c"), Ok(Path::MessageNode));
+    two.settle();
+    assert_eq!(two.sides[1].heard.len(), 3);
+    assert_eq!(two.sides[0].peer.counters().accepted, 0);
+}
+
+#[test]
+fn the_first_direct_way_is_taken_at_once_and_a_later_one_after_the_dwell() {
+    let mut two = Two::agreed(Config { dwell: Duration::from_millis(500), ..Config::default() });
+    let explain =
+        |two: &Two| two.sides[0].peer.explain(Some(&two.sides[0].stub), two.now).to_string();
+    assert_eq!(two.send("a"), Ok(Path::MessageNode));
+    assert_eq!(explain(&two), "message-node, numbered: no direct way is open");
+    two.pass(Duration::from_millis(20));
+    two.open();
+    assert_eq!(two.send("b"), Ok(Path::P2p));
+    two.settle();
+    two.sides[0].peer.close_direct(two.now);
+    assert_eq!(two.send("c"), Ok(Path::MessageNode));
+    two.open();
+    let waiting = "message-node, numbered: the direct way came back and is used in 500 ms";
+    assert_eq!(explain(&two), waiting);
+    assert_eq!(two.send("d"), Ok(Path::MessageNode));
+    two.pass(Duration::from_millis(500));
+    assert_eq!(two.send("e"), Ok(Path::P2p));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard, ["a", "b", "c", "d", "e"]);
+}
+
+/// Plain messages are under way by the stub when the stream is agreed and a direct way opens.
+#[test]
+fn a_barrier_holds_until_its_marker_is_answered() {
+    let mut two = Two::new(Config::default());
+    two.sides.iter().for_each(|side| side.peer.set_capable(true));
+    assert_eq!(two.send("plain"), Ok(Path::MessageNode));
+    let mut slow = Vec::new();
+    two.sides[0].by_node.try_drain(&mut slow, usize::MAX);
+    two.sides[1].peer.offer(two.now);
+    two.open();
+    // The Message Node still holds everything that the stub was given.
+    assert!(two.sides[0].peer.is_numbered());
+    two.sides[0].peer.bind(&two.sides[0].stub, two.now).expect("a known stub");
+    assert_eq!(two.send("first"), Ok(Path::MessageNode));
+    let why = two.sides[0].peer.explain(Some(&two.sides[0].stub), two.now).to_string();
+    assert!(why.starts_with("message-node, numbered: earlier messages"), "{why}");
+    let now = two.now;
+    slow.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.send("second"), Ok(Path::P2p));
+    two.settle();
+    assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
+}
+
+#[test]
+fn an_idle_stream_ends_and_a_new_one_starts_empty() {
+    let mut two = Two::agreed(Config::default());
+    assert_eq!(two.send("a"), Ok(Path::MessageNode));
+    two.pass(Duration::from_secs(59));
+    assert!(two.sides[0].peer.is_numbered());
+    two.pass(Duration::from_secs(2));
+    assert!(!two.sides[0].peer.is_numbered());
+    assert_eq!(two.send("b"), Ok(Path::MessageNode));
+    two.sides[1].peer.offer(two.now);
+    two.settle();
+    assert!(two.sides[0].peer.is_numbered());
+    assert_eq!(two.send("c"), Ok(Path::MessageNode));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard, ["a", "b", "c"]);
+    assert_eq!(two.sides[0].peer.counters().delivered, 2);
+}
+
+#[test]
+fn what_never_left_is_returned_and_what_left_is_in_doubt() {
+    let two = Two::agreed(Config::default());
+    let from = &two.sides[0];
+    two.send("left").expect("room");
+    from.by_node.try_drain(&mut Vec::new(), usize::MAX);
+    from.by_node.close();
+    two.send("stayed").expect("room");
+    let late = two.now + Duration::from_secs(11);
+    from.peer.handle_timeout(late, &mut |_| Ok(()));
+    let mut outcomes = Vec::new();
+    from.peer.drain_outcomes(&mut outcomes);
+    assert!(
+        matches!(&outcomes[..], [Outcome::InDoubt { .. }, Outcome::Returned { code: 503, .. }]),
+        "{outcomes:?}"
+    );
+    assert_eq!(from.peer.unacknowledged(), (0, 0));
+}
+
+#[test]
+fn control_that_is_wrong_changes_nothing() {
+    let mut two = Two::agreed(Config::default());
+    two.send("a").expect("room");
+    let peer = &two.sides[0].peer;
+    let stream = format!("{:032x}", (1_u128 << 32) + 1);
+    let ack = format!(r#"{{"control":"ack","stream":"{stream}","number":2}}"#);
+    let error = peer.handle_control(&ack, Path::P2p, two.now);
+    assert_eq!(error, Err(ControlError::Beyond { number: 2, sent: 1 }));
+    assert!(peer.handle_control("{", Path::P2p, two.now).is_err());
+    assert_eq!(peer.unacknowledged().0, 1);
+    let resource = url("hyperty://b/9");
+    let not_here = r#"{"control":"not-here","resource":"hyperty://b/9"}"#;
+    let event = peer.handle_control(not_here, Path::P2p, two.now);
+    assert_eq!(event, Ok(Some(Event::NotHere { resource })));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard, ["a"]);
+}
+
+#[test]
+fn the_alarm_rings_when_the_next_time_out_moves_earlier() {
+    let mut two = Two::agreed(Config::default());
+    two.pass(Duration::from_secs(10));
+    let rung = Arc::new(AtomicU64::new(0));
+    let bell = Arc::clone(&rung);
+    two.sides[0].peer.set_alarm(Box::new(move || {
+        bell.fetch_add(1, Ordering::Relaxed);
+    }));
+    let before = two.sides[0].peer.poll_timeout();
+    two.send("a").expect("room");
+    let after = two.sides[0].peer.poll_timeout();
+    assert!(after < before, "{before:?} {after:?}");
+    assert_eq!(rung.load(Ordering::Relaxed), 1);
+}
+
+/// No lock is taken twice and no order is lost when many threads send while others carry frames.
+#[test]
+fn threads_that_send_at_once_keep_each_its_order() {
+    const THREADS: usize = 4;
+    const MESSAGES: usize = 3_000;
+    let mut two = Two::agreed(Config { window_bytes: 64 << 20, ..Config::default() });
+    two.open();
+    let Two { now, sides: [from, to] } = &mut two;
+    let (now, from) = (*now, &*from);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || {
+                for number in 0..MESSAGES {
+                    let text = format!(
+                        r#"{{"type":"update","from":"hyperty://a/{thread}","to":"hyperty://b/1","body":{{"t":"{thread} {number}"}}}}"#
+                    );
+                    let message = Message::parse(Bytes::from(text)).expect("a message");
+                    let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
+                    from.peer.send(delivery, Some(&from.stub), now).expect("room");
+                }
+            });
+        }
+        while to.heard.len() < THREADS * MESSAGES {
+            let mut frames = Vec::new();
+            from.by_node.try_drain(&mut frames, usize::MAX);
+            from.direct.try_drain(&mut frames, usize::MAX);
+            from.peer.on_room(now);
+            frames.into_iter().for_each(|frame| to.arrive(frame, now));
+        }
+    });
+    for thread in 0..THREADS {
+        let mine = to.heard.iter().filter_map(|text| text.strip_prefix(&format!("{thread} ")));
+        let numbers: Vec<usize> = mine.map(|text| text.parse().expect("a number")).collect();
+        assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
+    }
+}
