@@ -109,7 +109,6 @@ pub mod runtime;
 pub mod slab;
 pub mod status;
 pub mod subscription;
-#[cfg(any(feature = "quic", feature = "websocket"))]
 pub mod transport;
 pub mod ua;
 

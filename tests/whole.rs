@@ -8,7 +8,11 @@ mod world;
 
 use std::time::Duration;
 
-use hyperty_router::{link::Path, status::Status};
+use hyperty_router::{
+    link::{Ingress, Path},
+    status::Status,
+};
+use serde_json::{Value, json};
 use world::{World, hyperty};
 
 const ALICE: usize = 0;
@@ -243,6 +247,48 @@ fn a_peer_that_dies_leaves_no_message_without_an_end() {
     // Some may have been delivered without Alice's having heard of it: in doubt.
     assert!(delivered + told >= accepted + posted, "{}", world.describe());
     assert!(told >= posted && refused == 0, "{told} told of {posted}, {refused} refused");
+}
+
+/// An invitation in another runtime's name gets its sender no connection: that runtime's stub denies the set-up, and
+/// before it has confirmed it no key is let in.
+#[test]
+fn an_invitation_in_anothers_name_lets_nobody_in() {
+    const MALLORY: usize = CAROL;
+    let mut world = World::ready(&["alice", "bob", "mallory"]);
+    let handler = format!("{}/p2phandler/1", world.parties[BOB].url);
+    let alice = world.parties[ALICE].url.to_string();
+    let (object, own) = ("connection://example.org/evil", hyperty("mallory"));
+    // It listens there, so that nobody answers 404 for it.
+    world.add_hyperty(MALLORY, object);
+    let session = world.parties[MALLORY].url.to_string();
+    let claim = json!({ "subscribe": [object], "source": own });
+    send(&mut world, MALLORY, 1, "subscribe", &session, "domain://msg-node.example.org/sm", claim);
+    let value = json!({ "reporter": format!("{alice}/p2prequester/1"), "runtime": alice, "url": object,
+        "transports": ["quic"], "handover": 1 });
+    let (from, body) = (format!("{object}/subscription"), json!({ "value": value }));
+    send(&mut world, MALLORY, 2, "create", &from, &handler, body);
+    world.run_for(SECOND / 2);
+    let asked = world.parties[MALLORY]
+        .from_node
+        .iter()
+        .find(|of| of["to"] == from && of["type"] == "subscribe");
+    let id = asked.expect("the Handler observes the object")["id"].as_u64().unwrap();
+    let description = json!({ "code": 200, "value": { "data": {
+        "connectionDescription": { "type": "offer", "transport": "quic", "alpn": "hyperty-p2p/1",
+            "fingerprint": format!("sha-256 {}", vec!["66"; 32].join(":")) },
+        "iceCandidates": [] }}});
+    send(&mut world, MALLORY, id, "response", &from, &handler, description);
+    world.run_for(SECOND);
+    assert_eq!(world.expected_keys, [""; 0]);
+    assert_eq!(world.words(BOB), ["created", "failed"], "{}", world.describe());
+}
+
+fn send(world: &mut World, by: usize, id: u64, kind: &str, from: &str, to: &str, body: Value) {
+    let message =
+        json!({ "id": id, "type": kind, "from": from, "to": to, "body": body }).to_string();
+    let posted =
+        world.parties[by].ua.bus().post(message.into(), Ingress::LOCAL, world.now).unwrap();
+    assert_eq!(posted.first_error(), None);
 }
 
 /// Whatever happens to links and sockets: each message once and in order, in each direction. More seeds:

@@ -180,7 +180,7 @@ impl MessageBus {
     }
 
     /// Tells the control plane; a full inbox is counted.
-    pub(super) fn note(&self, note: Note) {
+    pub(crate) fn note(&self, note: Note) {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.push(note).is_err()) {
             self.counters.count_drop(Drop::InboxFull);
         }

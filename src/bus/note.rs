@@ -24,6 +24,14 @@ pub enum Note {
         /// The sender.
         from: Url,
     },
+    /// A message came by Message Node in a stream that nobody here knows, from an address of which nothing is known:
+    /// its sender speaks to an earlier life of this runtime and has to be told.
+    UnknownStream {
+        /// The sender.
+        from: Url,
+        /// The stream.
+        stream: u128,
+    },
     /// The other side of a connection has answered our probe.
     Probed {
         /// Which connection.
@@ -50,7 +58,7 @@ impl Weigh for Note {
         match self {
             Note::Message(delivery) => delivery.message.bytes().len(),
             Note::Unknown { message, .. } => message.bytes().len(),
-            Note::UnknownSender { from } => from.as_str().len(),
+            Note::UnknownSender { from } | Note::UnknownStream { from, .. } => from.as_str().len(),
             Note::NotHere { to, .. } => to.as_str().len(),
             Note::Probed { .. } | Note::Peer { .. } => 0,
         }

@@ -21,6 +21,7 @@ mod no_p2p;
 mod node_stub;
 #[cfg(feature = "quic")]
 mod p2p_links;
+mod shared;
 mod stub_queue;
 
 #[cfg(not(feature = "quic"))]
@@ -52,13 +53,14 @@ use crate::{
     ua::RuntimeUa,
 };
 
-use control::Shared;
 use node_stub::NodeStub;
 use p2p_links::P2pLinks;
+use shared::Shared;
 
 /// A runtime that runs. Dropping it stops its tasks at once; [`Runtime::shut_down`] drains first.
 pub struct Runtime {
     shared: Arc<Shared>,
+    links: Arc<P2pLinks>,
     bus: Arc<MessageBus>,
     control: JoinHandle<()>,
     nodes: Vec<NodeStub>,
@@ -81,17 +83,17 @@ impl Runtime {
             wake: Arc::new(Notify::new()),
             progress: Arc::new(Notify::new()),
             events: sender,
-            links: P2pLinks::new(&config),
         });
+        let links = Arc::new(P2pLinks::new(&config, shared.clone()));
         let wake = shared.wake.clone();
         shared.ua.lock().set_alarm(Arc::new(move || wake.notify_one()));
         let nodes = config
             .nodes
             .iter()
-            .map(|node| NodeStub::start(node, &config, &shared))
+            .map(|node| NodeStub::start(node, &config, &shared, &links))
             .collect::<Result<Vec<_>, _>>()?;
-        let control = tokio::spawn(control::run(shared.clone(), inbox));
-        Ok((Runtime { shared, bus, control, nodes }, events))
+        let control = tokio::spawn(control::run(shared.clone(), links.clone(), inbox));
+        Ok((Runtime { shared, links, bus, control, nodes }, events))
     }
 
     /// The data plane, for who counts nanoseconds.
@@ -176,12 +178,12 @@ impl Runtime {
 
     /// Cuts every direct connection, as if the network had.
     pub fn cut_connections(&self) {
-        self.shared.links.cut_all();
+        self.links.cut_all();
     }
 
     /// Makes this runtime's P2P network swallow everything, or no more.
     pub fn set_blackhole(&self, swallow: bool) {
-        self.shared.links.set_blackhole(swallow);
+        self.links.set_blackhole(swallow);
     }
 
     /// Lets queues drain for at most `within`, then ends connections and sessions in order.
@@ -189,7 +191,7 @@ impl Runtime {
         let deadline = tokio::time::Instant::now() + within;
         let _ = tokio::time::timeout_at(deadline, self.drained()).await;
         self.with_ua(|ua| ua.shut_down(Instant::now()));
-        self.shared.drive();
+        control::drive(&self.shared, &self.links);
         for node in &self.nodes {
             node.close();
         }
@@ -197,7 +199,7 @@ impl Runtime {
             let _ = tokio::time::timeout_at(deadline, node.ended()).await;
         }
         self.control.abort();
-        self.shared.links.close().await;
+        self.links.close().await;
     }
 
     /// Resolves when nothing is queued or unacknowledged any more.

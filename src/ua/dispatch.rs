@@ -21,6 +21,7 @@ impl RuntimeUa {
         match note {
             Note::Message(delivery) => self.on_message(&delivery, now),
             Note::Unknown { to, message } => self.on_unknown(to, Some(&message), now),
+            Note::UnknownStream { from, stream } => self.on_unknown_stream(from, stream, now),
             Note::UnknownSender { from } => self.on_unknown(from, None, now),
             Note::NotHere { link, to } => {
                 if let Some(remote) = self.remote_of_link(link) {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::{
-    address::Address,
+    address::{Address, Url},
     bus::{Drop, FromCheck, MessageBus, Note},
     handover::{Announced, ControlError, Peer},
     link::{Delivery, DirectSink, Ingress, LinkId, Outbox, Path},
@@ -197,6 +197,9 @@ impl NodeIngress {
                 }
                 None => {
                     self.bus.drop_for(Drop::UnknownStream);
+                    if let Ok(from) = Url::parse(&message.from()) {
+                        self.bus.note(Note::UnknownStream { from, stream: hop.stream });
+                    }
                 }
             },
         }

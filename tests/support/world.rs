@@ -46,6 +46,8 @@ pub(crate) struct World {
     dials: Vec<Dial>,
     expects: Vec<Expect>,
     nodes_made: u8,
+    /// The keys that anybody was told to let in.
+    pub(crate) expected_keys: Vec<String>,
     /// Every attempt to dial fails at once.
     pub(crate) dials_fail: bool,
 }
@@ -122,6 +124,7 @@ impl World {
             dials: Vec::new(),
             expects: Vec::new(),
             nodes_made: 1,
+            expected_keys: Vec::new(),
             dials_fail: false,
         };
         for name in names {
@@ -395,6 +398,7 @@ impl World {
                 self.join();
             }
             Output::Expect { connection, fingerprint } => {
+                self.expected_keys.push(fingerprint.clone());
                 self.expects.push(Expect { party: at, connection, fingerprint });
                 self.join();
             }
