@@ -3,8 +3,6 @@
 //! Goal: what is written is read, and any bytes are read as the naive decoder reads them, whatever chunks they
 //! come in. Method: property tests, the examples of the RFC, the fuzz corpus replayed.
 
-#![cfg(any(feature = "quic", feature = "websocket"))]
-
 #[path = "../fuzz/bodies/frame.rs"]
 mod fuzz_body;
 #[path = "support/naive_frame.rs"]

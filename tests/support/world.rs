@@ -6,12 +6,12 @@
 
 #![allow(dead_code)] // Each test file uses a part of it.
 
+mod drawn;
+mod flight;
+
 use std::{
     collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,14 +20,17 @@ use hyperty_router::{
     address::{Address, Url},
     bus::{PostError, Posted, TargetReport},
     link::{Delivery, Ingress, Outbox, Outgoing, Path, Refusal},
-    message::{Message, write_hop},
-    node::{FrameEnd, MessageNode, NodeConfig, Socket},
+    message::Message,
+    node::{FrameEnd, MessageNode, Socket},
     p2p::{Candidate, Description},
     status::Status,
     ua::{NodeIngress, Output, P2pIngress, RuntimeUa, UaConfig},
 };
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use drawn::{node, numbers};
+use flight::{carry, due, encode};
 
 /// The domain of the Message Node and of all runtimes.
 pub(crate) const DOMAIN: &str = "example.org";
@@ -575,70 +578,7 @@ impl Party {
     }
 }
 
-/// What is due from one end to the other; the fault that ends the link.
-fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option<String> {
-    for item in due(&mut from.flight, now) {
-        *moved = true;
-        let taken = match &item {
-            Outgoing::Message { bytes, hop } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                to.ingress.on_message(number, bytes.clone(), now)
-            }
-            Outgoing::Control(control) => to.ingress.on_control(control, now),
-        };
-        if let Err(fault) = taken {
-            return Some(fault.to_string());
-        }
-    }
-    None
-}
-
 /// The Hyperty of the runtime `name`.
 pub(crate) fn hyperty(name: &str) -> String {
     format!("hyperty://{DOMAIN}/{name}")
-}
-
-fn due<T>(flight: &mut Flight<T>, now: Instant) -> Vec<T> {
-    let count = flight.iter().take_while(|(at, _)| *at <= now).count();
-    flight.drain(..count).map(|(_, item)| item).collect()
-}
-
-fn encode(item: &Outgoing) -> Bytes {
-    match item {
-        Outgoing::Message { bytes, hop: None } => bytes.clone(),
-        Outgoing::Message { bytes, hop: Some(hop) } => {
-            let mut text = Vec::new();
-            write_hop(*hop, &mut text);
-            text.extend_from_slice(&bytes[1..]);
-            text.into()
-        }
-        Outgoing::Control(_) => panic!("control has no place on the way to a Message Node"),
-    }
-}
-
-fn node(number: u8) -> Arc<MessageNode> {
-    let next = AtomicU64::new(u64::from(number) << 56);
-    let random = move |bytes: &mut [u8]| {
-        for part in bytes.chunks_mut(8) {
-            let drawn = mix(next.fetch_add(1, Ordering::Relaxed)).to_le_bytes();
-            part.copy_from_slice(&drawn[..part.len()]);
-        }
-    };
-    Arc::new(MessageNode::new(NodeConfig::new(DOMAIN), random).unwrap())
-}
-
-fn numbers(number: u8) -> impl Fn() -> u128 + Send + Sync {
-    let next = AtomicU64::new(u64::from(number) + 1);
-    move || {
-        let drawn = next.fetch_add(1 << 8, Ordering::Relaxed);
-        u128::from(mix(drawn)) << 64 | u128::from(mix(!drawn))
-    }
-}
-
-/// SplitMix64's finaliser.
-fn mix(of: u64) -> u64 {
-    let mut z = of.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
