@@ -141,8 +141,8 @@ impl World {
     /// The same, run until each has its Hyperty `hyperty://example.org/<name>` registered and is ready.
     pub(crate) fn ready(names: &[&'static str]) -> World {
         let mut world = World::new(names);
-        for party in 0..names.len() {
-            world.add_hyperty(party, &hyperty(names[party]));
+        for (party, name) in names.iter().enumerate() {
+            world.add_hyperty(party, &hyperty(name));
         }
         world.run_until("all are ready", |world| world.parties.iter().all(|party| party.ready));
         world
