@@ -90,8 +90,9 @@
 //! | [`bus`] | MessageBus, MiniBus, pending requests |
 //! | [`p2p`] | the P2P Handler and Requester stubs, and their signalling |
 //! | [`ua`] | the RuntimeUA: what a runtime does about status events, look-ups and changes |
-//! | `transport` | WebSocket and QUIC, and the frames of a P2P link |
+//! | [`transport`] | WebSocket and QUIC, and the frames of a P2P link |
 //! | [`node`] | the Message Node: sessions, address allocation, domain registry |
+//! | `runtime` | the RuntimeUA over real sockets: WebSocket to the Message Node, QUIC to peers |
 
 pub mod address;
 pub mod bus;

@@ -1,8 +1,12 @@
 //! Posting: a message of a local party is checked, resolved, and given to each sink. No lock but the sinks' own.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use bytes::Bytes;
+use memchr::memmem::Finder;
 use smallvec::smallvec;
 
 use crate::{
@@ -275,12 +279,9 @@ impl MessageBus {
     }
 
     /// `body.via` names one of our stubs. A cheap search first: few bodies have the word at all.
-    fn names_our_stub(&self, message: &Message) -> bool {
+    pub(super) fn names_our_stub(&self, message: &Message) -> bool {
         let Some(body) = message.body() else { return false };
-        let bytes = body.as_bytes();
-        let may_be = memchr::memmem::find(bytes, b"\"via\"").is_some()
-            || memchr::memmem::find(bytes, b"\\u").is_some();
-        may_be
+        may_name_via(body.as_bytes())
             && message.body_text(&["via"]).is_some_and(|via| {
                 Address::parse(&via).is_ok_and(|via| is_stub_of(&self.own.runtime, &via))
             })
@@ -298,6 +299,12 @@ pub(super) fn draws_errors(kind: Kind) -> bool {
             | Kind::Unsubscribe
             | Kind::Execute
     )
+}
+
+/// False if there cannot be a member `via`, as it stands or escaped.
+fn may_name_via(body: &[u8]) -> bool {
+    static VIA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"via\""));
+    VIA.find(body).is_some() || memchr::memchr(b'\\', body).is_some()
 }
 
 fn is_stub_of(runtime: &Url, via: &Address<'_>) -> bool {

@@ -13,7 +13,7 @@ use crate::{
     fib::Match,
     handover::Peer,
     link::{LinkId, Stub},
-    registry::table::{Listener, Place, RoutingTable, stub_key},
+    registry::table::{Listener, Place, RoutingTable, STUB_SCHEME},
     slab::Target,
 };
 
@@ -169,9 +169,12 @@ pub fn stub_for(table: &RoutingTable, own: &Own, domain: &str, guard: &Guard) ->
 }
 
 fn stub_of(table: &RoutingTable, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
-    let key = stub_key(domain);
+    // On the stack: every message that leaves the runtime comes by here.
+    let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
+    key.extend_from_slice(domain.as_bytes());
+    let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
     let mut found = Match::default();
-    table.look_up(&Address::parse(&key).ok()?, &mut found, guard);
+    table.look_up(&key, &mut found, guard);
     match table.place(found.route?, guard) {
         Some(Place::Stub(stub)) => Some(stub.clone()),
         _ => None,

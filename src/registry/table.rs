@@ -175,9 +175,12 @@ impl RoutingTable {
     }
 }
 
+/// What stands before the domain in [`stub_key`].
+pub(super) const STUB_SCHEME: &str = "domain://";
+
 /// Where the stub of a domain stands in the table: on `domain://<domain>`, which nobody can subscribe to.
 pub fn stub_key(domain: &str) -> String {
-    format!("domain://{domain}")
+    format!("{STUB_SCHEME}{domain}")
 }
 
 /// What a listener is removed by.
