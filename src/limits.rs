@@ -155,6 +155,9 @@ pub const WEBSOCKET_WRITE_BUFFER_BYTES: usize = 64 << 10;
 pub const WEBSOCKET_READ_BATCH_MAX: usize = 64;
 /// For the sockets of a server to be written out when it shuts down; what is left then is lost with them.
 pub const SERVE_DRAIN: Duration = Duration::from_secs(5);
+/// How long a socket of a Message Node may stand without a session: a client's `open` has arrived by then, or
+/// never will.
+pub const SERVE_UNOPENED: Duration = Duration::from_secs(10);
 /// Between two looks at a Message Node's timers. Its shortest is 30 s, and late by this harms nobody.
 pub const SERVE_TICK: Duration = Duration::from_millis(500);
 /// Sockets of one server, unless configured otherwise.
@@ -231,8 +234,13 @@ pub const P2P_OUTBOX_MESSAGES: usize = 8_192;
 pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
 /// How long the endpoint may take to tell its peers that it goes.
 pub const P2P_CLOSE: Duration = Duration::from_millis(500);
-/// Events of a runtime that wait to be read.
-pub const RUNTIME_EVENTS_MAX: usize = 4_096;
+/// Events of a runtime that wait to be read: what a peer's window and a stub's queue give back when both end at
+/// once, and some more.
+pub const RUNTIME_EVENTS_MAX: usize = 2 * HANDOVER_WINDOW_MESSAGES + STUB_QUEUE_MESSAGES;
+/// Bytes of the messages in those events: the same two, and as much again.
+pub const RUNTIME_EVENTS_BYTES: usize = 2 * (HANDOVER_WINDOW_BYTES + STUB_QUEUE_BYTES);
+/// The part of a runtime's shut-down that is kept for closing its sessions, at most; the rest is for draining.
+pub const SHUT_DOWN_CLOSE: Duration = Duration::from_secs(1);
 /// How long somebody who waits for room waits before looking again without having been told.
 pub const PROGRESS_POLL: Duration = Duration::from_millis(5);
 

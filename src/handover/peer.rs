@@ -193,6 +193,11 @@ impl Peer {
         self.with_sender(|sender| sender.close_direct(now));
     }
 
+    /// Ends the stream that leaves, without waiting: what is unacknowledged is returned or in doubt.
+    pub fn abandon(&self) {
+        self.with_sender(Sender::end_stream);
+    }
+
     /// Gives the other side a stream, or reminds it of the one it has; repeated until it is taken.
     pub fn offer(&self, now: Instant) {
         let posts = self.with_receiver(|receiver| receiver.offer(now));

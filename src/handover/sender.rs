@@ -249,7 +249,7 @@ impl Sender {
     }
 
     /// Everything unacknowledged ends; messages are plain until a new stream is taken.
-    fn end_stream(&mut self) {
+    pub(super) fn end_stream(&mut self) {
         if let Some(mut window) = self.window.take() {
             while give_up(&mut window, &mut self.outcomes, &mut self.counters) {}
         }

@@ -19,12 +19,12 @@ use tokio::{
     net::TcpListener,
     sync::oneshot,
     task::{Id, JoinHandle, JoinSet},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tracing::{debug, warn};
 
 use crate::{
-    limits::{SERVE_DRAIN, SERVE_TICK},
+    limits::{SERVE_DRAIN, SERVE_TICK, SERVE_UNOPENED},
     link::{Drained, Outgoing},
     node::{FrameEnd, MessageNode, Socket},
     transport::{
@@ -81,6 +81,8 @@ pub struct ServeCounters {
     pub lost: AtomicU64,
     /// Refused by the node for want of room.
     pub no_room: AtomicU64,
+    /// Closed because no session was opened in time.
+    pub unopened: AtomicU64,
 }
 
 impl ServeHandle {
@@ -176,8 +178,19 @@ async fn carry(link: WebSocketLink, node: Arc<MessageNode>, counters: Arc<ServeC
     };
     let receiver =
         Receiver { socket: Arc::clone(&socket.socket), node: Arc::clone(&socket.node), now: None };
-    let SocketEnd { ended, unwritten } =
-        link.run(Queue(Arc::clone(&socket.socket)), receiver).await;
+    let handle = link.handle();
+    let run = link.run(Queue(Arc::clone(&socket.socket)), receiver);
+    tokio::pin!(run);
+    let SocketEnd { ended, unwritten } = tokio::select! {
+        end = &mut run => end,
+        () = sleep(SERVE_UNOPENED) => {
+            if socket.socket.is_vacant() {
+                counters.unopened.fetch_add(1, Ordering::Relaxed);
+                handle.close("no session was opened in time");
+            }
+            run.await
+        }
+    };
     let number = socket.socket.number();
     let kept = socket.socket.give_back(unwritten);
     debug!(socket = number, %ended, kept, "socket ended");

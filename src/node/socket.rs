@@ -142,6 +142,11 @@ impl Socket {
         self.standing() == Standing::Ended
     }
 
+    /// True while no session stands on it, but one may be opened.
+    pub fn is_vacant(&self) -> bool {
+        self.standing() == Standing::Vacant
+    }
+
     /// What stands on this socket now. One load.
     pub(super) fn standing(&self) -> Standing {
         match self.session.load(Ordering::Acquire) {

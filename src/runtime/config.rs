@@ -70,6 +70,11 @@ impl RuntimeConfig {
         self
     }
 
+    /// Bytes of the largest message that is taken.
+    pub fn message_bytes_max(&self) -> usize {
+        self.ua.limits.bytes_max
+    }
+
     pub(super) fn own_domain(&self) -> &str {
         self.ua.runtime.address().domain()
     }

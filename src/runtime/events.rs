@@ -1,8 +1,14 @@
 //! What a runtime tells whoever runs it.
 
-use tokio::sync::mpsc;
+use std::{future::poll_fn, sync::Arc};
 
-use crate::{address::Url, limits, message::Message, status::Status};
+use crate::{
+    address::Url,
+    limits,
+    link::{Drained, Outbox, Refusal, Weigh},
+    message::Message,
+    status::Status,
+};
 
 /// Something that happened in a runtime.
 #[derive(Clone, Debug)]
@@ -42,35 +48,64 @@ pub enum Event {
     },
 }
 
-/// The receiving end. Events that nobody reads are dropped beyond the bound, with a line in the log.
-#[derive(Debug)]
-pub struct Events(mpsc::Receiver<Event>);
-
-impl Events {
-    /// The next event; `None` when the runtime is gone. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Event> {
-        self.0.recv().await
-    }
-
-    /// The next event, if there is one already.
-    pub fn try_next(&mut self) -> Option<Event> {
-        self.0.try_recv().ok()
-    }
-}
-
-/// The sending end.
-#[derive(Clone, Debug)]
-pub(super) struct EventSender(mpsc::Sender<Event>);
-
-impl EventSender {
-    pub(super) fn send(&self, event: Event) {
-        if self.0.try_send(event).is_err() && !self.0.is_closed() {
-            tracing::warn!("an event was dropped: nobody reads them");
+impl Weigh for Event {
+    fn weight_bytes(&self) -> usize {
+        match self {
+            Event::Undelivered { message, .. } => message.bytes().len(),
+            _ => 0,
         }
     }
 }
 
+/// The receiving end. Events that nobody reads are dropped beyond the bound, with a line in the log; the bound
+/// is wide enough for all that one peer's end can give back at once.
+#[derive(Debug)]
+pub struct Events(Arc<Outbox<Event>>);
+
+impl Events {
+    /// The next event; `None` when the runtime is gone. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Event> {
+        let mut one = Vec::with_capacity(1);
+        let drained = poll_fn(|context| self.0.poll_drain(context, &mut one, 1)).await;
+        match drained {
+            Drained::Items(_) => one.pop(),
+            Drained::End => None,
+        }
+    }
+
+    /// The next event, if there is one already.
+    pub fn try_next(&mut self) -> Option<Event> {
+        let mut one = Vec::with_capacity(1);
+        self.0.try_drain(&mut one, 1);
+        one.pop()
+    }
+}
+
+/// The sending end.
+#[derive(Debug)]
+pub(super) struct EventSender(Arc<Outbox<Event>>);
+
+impl EventSender {
+    pub(super) fn send(&self, event: Event) {
+        if let Err(Refusal::Full { bound }) = self.0.push(event) {
+            tracing::warn!(bound, "an event was dropped: nobody reads them");
+        }
+    }
+}
+
+impl Drop for EventSender {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 pub(super) fn channel() -> (EventSender, Events) {
-    let (sender, receiver) = mpsc::channel(limits::RUNTIME_EVENTS_MAX);
-    (EventSender(sender), Events(receiver))
+    let events = Arc::new(Outbox::new(limits::RUNTIME_EVENTS_MAX, limits::RUNTIME_EVENTS_BYTES));
+    (EventSender(events.clone()), Events(events))
 }

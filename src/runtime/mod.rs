@@ -46,10 +46,11 @@ use tokio::{
 
 use crate::{
     address::Url,
-    bus::{MessageBus, PathReport, PostError, Posted},
+    bus::{MessageBus, PathReport, PostError, Posted, Sent},
     limits,
     link::{Ingress, Outbox, Sink},
-    message::Message,
+    message::{Message, To},
+    registry::ListenerKey,
     ua::RuntimeUa,
 };
 
@@ -112,7 +113,7 @@ impl Runtime {
     }
 
     /// The same with a sink of the caller's own, called by whichever thread has a message for it.
-    pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> crate::registry::ListenerKey {
+    pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> ListenerKey {
         let key = self.bus.add_listener(url.clone(), None, sink);
         self.with_ua(|ua| ua.add_resource(url, Instant::now()));
         key
@@ -120,9 +121,24 @@ impl Runtime {
 
     /// Removes a Hyperty: nobody listens there any more, and everybody who was told is told so.
     pub fn remove_hyperty(&self, hyperty: &Hyperty) -> bool {
-        self.with_ua(|ua| ua.remove_resource(hyperty.url(), Instant::now()));
         hyperty.close();
-        self.bus.remove_listener(hyperty.key())
+        self.remove_hyperty_sink(hyperty.key())
+    }
+
+    /// The same for one that was added by [`Runtime::add_hyperty_sink`].
+    pub fn remove_hyperty_sink(&self, key: &ListenerKey) -> bool {
+        self.with_ua(|ua| ua.remove_resource(key.url(), Instant::now()));
+        self.bus.remove_listener(key)
+    }
+
+    /// Its own URL.
+    pub fn url(&self) -> &Url {
+        &self.bus.own().runtime
+    }
+
+    /// The P2P Handler stub's URL; `None` if P2P is off.
+    pub fn p2p_handler(&self) -> Option<Url> {
+        self.shared.ua.lock().p2p_handler()
     }
 
     /// Posts a message from a Hyperty of this runtime.
@@ -133,26 +149,25 @@ impl Runtime {
         self.bus.post(message, Ingress::LOCAL, Instant::now())
     }
 
-    /// Posts a message with one `to`, waiting while a queue or window on its way is full.
+    /// Posts a message, waiting while a queue or window on its way is full. Of an array `to`, only the copies that
+    /// found no room are posted again.
     ///
     /// # Errors
     /// [`PostError`], other than that something is full.
     pub async fn post_when_room(&self, message: Bytes) -> Result<Posted, PostError> {
-        loop {
-            let progress = self.shared.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
-            let posted = self.post(message.clone());
-            let full = match &posted {
-                Ok(posted) => posted.first_error().is_some_and(PostError::is_full),
-                Err(error) => error.is_full(),
-            };
-            if !full {
-                return posted;
+        let message = Message::parse_with(message, self.bus.limits())?;
+        let mut posted = self.bus.post_message(message.clone(), Ingress::LOCAL, Instant::now())?;
+        for (at, target) in posted.targets.iter_mut().enumerate() {
+            if !target.as_ref().is_err_and(PostError::is_full) {
+                continue;
             }
-            // Progress that nobody tells us of is looked for after a while.
-            let _ = timeout(limits::PROGRESS_POLL, progress).await;
+            let copy = match message.to() {
+                To::One(_) => message.clone(),
+                To::Many(urls) => message.with_to(&urls[at]),
+            };
+            *target = self.post_copy_when_room(copy).await;
         }
+        Ok(posted)
     }
 
     /// Posts a request and waits for its response; after 15 s without one that is a 408.
@@ -186,20 +201,47 @@ impl Runtime {
         self.links.set_blackhole(swallow);
     }
 
-    /// Lets queues drain for at most `within`, then ends connections and sessions in order.
+    /// Lets queues drain, then ends connections and sessions in order, all within `within` (and half a second for
+    /// the peers to be told). What is still under way then is told by [`Event::Undelivered`].
     pub async fn shut_down(self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
-        let _ = tokio::time::timeout_at(deadline, self.drained()).await;
-        self.with_ua(|ua| ua.shut_down(Instant::now()));
+        let drain = within - limits::SHUT_DOWN_CLOSE.min(within / 4);
+        let _ = timeout(drain, self.drained()).await;
+        self.with_ua(|ua| {
+            let now = Instant::now();
+            ua.abandon();
+            ua.shut_down(now);
+        });
         control::drive(&self.shared, &self.links);
         for node in &self.nodes {
             node.close();
         }
         for node in self.nodes {
-            let _ = tokio::time::timeout_at(deadline, node.ended()).await;
+            let left = node.ended_by(deadline).await;
+            let now = Instant::now();
+            let give_back =
+                |message| self.shared.with_ua(|ua| ua.return_message(message, 503, now));
+            left.into_iter().for_each(give_back);
         }
+        control::drive(&self.shared, &self.links);
         self.control.abort();
         self.links.close().await;
+    }
+
+    /// One copy, until it is taken or refused for another reason than want of room.
+    async fn post_copy_when_room(&self, copy: Message) -> Result<Sent, PostError> {
+        loop {
+            let progress = self.shared.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            let mut posted = self.bus.post_message(copy.clone(), Ingress::LOCAL, Instant::now())?;
+            let target = posted.targets.pop().unwrap_or(Err(PostError::NoTarget));
+            if !target.as_ref().is_err_and(PostError::is_full) {
+                return target;
+            }
+            // Progress that nobody tells us of is looked for after a while.
+            let _ = timeout(limits::PROGRESS_POLL, progress).await;
+        }
     }
 
     /// Resolves when nothing is queued or unacknowledged any more.

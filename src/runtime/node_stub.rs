@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use crate::{
     limits,
     link::{Delivery, Ingress, Outgoing, Sink},
-    message::{Kind, Message, compose},
+    message::{Kind, Message, To, compose},
     runtime::{
         Event, NodeAddress, RuntimeConfig, StartError,
         p2p_links::P2pLinks,
@@ -81,7 +81,8 @@ impl NodeStub {
 
     /// Ends the session in order: what is queued is written, then `close`.
     pub(super) fn close(&self) {
-        if let Some(token) = self.session.token.lock().clone() {
+        let token = self.session.token.lock().clone();
+        if let Some(token) = token.filter(|_| self.queue.is_open()) {
             let from = format!("{}/{token}", self.runtime);
             let message = compose("0", "close", &from, SESSION, None);
             let _ = self.queue.push(Delivery { message, ingress: Ingress::LOCAL, hop: None });
@@ -91,9 +92,16 @@ impl NodeStub {
         self.shared.progress.notify_waiters();
     }
 
-    /// Resolves when the session has ended.
-    pub(super) async fn ended(self) {
-        let _ = self.task.await;
+    /// Resolves when the session has ended, or at `deadline`. Gives back the plain messages that were not written.
+    pub(super) async fn ended_by(self, deadline: tokio::time::Instant) -> Vec<Message> {
+        let NodeStub { queue, mut task, .. } = self;
+        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+            task.abort();
+        }
+        let mut left = queue.take_all();
+        // What the session says of itself is nobody's message.
+        left.retain(|message| message.to() != To::One(SESSION.into()));
+        left
     }
 }
 

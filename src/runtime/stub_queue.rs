@@ -61,6 +61,10 @@ impl StubQueue {
         }
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.gate.lock().open
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -70,15 +74,26 @@ impl StubQueue {
         self.queue.close();
     }
 
-    /// When the first message has waited for the deadline.
+    /// The messages that have waited for the deadline. Numbered ones are still in their peer's window, which decides
+    /// about them.
     pub(super) fn take_expired(&self, now: Instant) -> Vec<Message> {
         let mut expired = Vec::new();
         let deadline = limits::STUB_DEADLINE;
         self.queue.try_drain_while(&mut expired, |waiting| waiting.since + deadline <= now);
-        // Numbered ones are still in their peer's window, which decides about them.
-        let plain = expired.into_iter().filter(|waiting| waiting.hop.is_none());
-        plain.map(|waiting| waiting.message).collect()
+        plain(expired)
     }
+
+    /// All that still waits, but for numbered ones.
+    pub(super) fn take_all(&self) -> Vec<Message> {
+        let mut all = Vec::new();
+        self.queue.try_drain(&mut all, usize::MAX);
+        plain(all)
+    }
+}
+
+fn plain(waiting: Vec<Waiting>) -> Vec<Message> {
+    let plain = waiting.into_iter().filter(|waiting| waiting.hop.is_none());
+    plain.map(|waiting| waiting.message).collect()
 }
 
 impl Sink for StubQueue {

@@ -155,6 +155,11 @@ impl RuntimeUa {
         self.own_url("p2phandler/1")
     }
 
+    /// The Handler stub's URL, if connections are wanted at all.
+    pub fn p2p_handler(&self) -> Option<Url> {
+        (self.config.policy != P2pPolicy::Off).then(|| self.handler_url())
+    }
+
     /// Handles what the data plane has put into the inbox, in order.
     pub fn handle_notes(&mut self, now: Instant) {
         let mut notes = Vec::new();

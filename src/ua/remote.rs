@@ -190,6 +190,16 @@ impl RuntimeUa {
         self.remotes.values().all(|remote| remote.peer.unacknowledged().0 == 0)
     }
 
+    /// Waits for nothing more: what is unacknowledged at any peer ends now, and is told.
+    pub fn abandon(&mut self) {
+        let peers: Vec<Arc<Peer>> =
+            self.remotes.values().map(|remote| remote.peer.clone()).collect();
+        for peer in peers {
+            peer.abandon();
+            self.collect_outcomes(&peer);
+        }
+    }
+
     /// A plain message that a stub had taken could not be sent: it is told to its sender, if it is a request, and
     /// to our owner.
     pub fn return_message(&mut self, message: Message, code: u16, now: Instant) {

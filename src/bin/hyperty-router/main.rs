@@ -3,8 +3,11 @@
 //! Results are JSON Lines on stdout; logs go to stderr. A failure is one line on stderr and a non-zero exit.
 
 mod demo;
+mod logs;
 mod node;
+mod output;
 mod runtime;
+mod signals;
 mod trace;
 
 use std::process::ExitCode;
