@@ -15,6 +15,7 @@ use crate::{
     link::{LinkId, Stub},
     registry::table::{Listener, Place, RoutingTable, STUB_SCHEME},
     slab::Target,
+    subscription::is_topic,
 };
 
 /// Who we are, as far as routing needs it.
@@ -253,11 +254,4 @@ fn is_backend(to: &Address<'_>) -> bool {
 fn is_foreign_topic(to: &Address<'_>) -> bool {
     let is_data_object = !matches!(to.scheme(), "hyperty" | "hyperty-runtime" | "runtime");
     is_data_object && is_topic(to)
-}
-
-/// `…/changes`, `…/children…` or `…/registration`: addresses that any number may subscribe to.
-pub fn is_topic(address: &Address<'_>) -> bool {
-    let last = address.segments().last();
-    matches!(last, Some("changes" | "registration"))
-        || address.segments().any(|segment| segment == "children")
 }

@@ -112,7 +112,8 @@ impl Runtime {
         Hyperty::new(key, inbox)
     }
 
-    /// The same with a sink of the caller's own, called by whichever thread has a message for it.
+    /// The same with a sink of the caller's own, called by whichever thread has a message for it, with locks of the
+    /// runtime held: **it must be a queue**. One that calls back into the runtime may never return.
     pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> ListenerKey {
         let key = self.bus.add_listener(url.clone(), None, sink);
         self.with_ua(|ua| ua.add_resource(url, Instant::now()));

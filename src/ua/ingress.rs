@@ -177,6 +177,8 @@ pub struct NodeIngress {
     bus: Arc<MessageBus>,
     peers: Arc<RwLock<Vec<Arc<Peer>>>>,
     link: LinkId,
+    /// Whose numbered message came last: the next one is most likely the same peer's.
+    last: Option<Arc<Peer>>,
 }
 
 impl NodeIngress {
@@ -185,14 +187,14 @@ impl NodeIngress {
         peers: Arc<RwLock<Vec<Arc<Peer>>>>,
         link: LinkId,
     ) -> Self {
-        NodeIngress { bus, peers, link }
+        NodeIngress { bus, peers, link, last: None }
     }
 
     /// A text frame has come.
     ///
     /// # Errors
     /// [`ParseError`] if it is no message; it has been counted.
-    pub fn on_text(&self, text: Bytes, now: Instant) -> Result<(), ParseError> {
+    pub fn on_text(&mut self, text: Bytes, now: Instant) -> Result<(), ParseError> {
         let message = Message::parse_with(text, self.bus.limits()).inspect_err(|_| {
             self.bus.drop_for(Drop::NotAMessage);
         })?;
@@ -220,12 +222,14 @@ impl NodeIngress {
 
     /// Whose stream it is: of the peer that we gave it to, else (it will say `unknown`) of the runtime that `from`
     /// lives in.
-    fn sender(&self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
-        let peers = self.peers.read();
-        if let Some(peer) = peers.iter().find(|peer| peer.receives(stream)) {
+    fn sender(&mut self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.receives(stream)) {
+            return Some(last.clone());
+        }
+        self.last = self.peers.read().iter().find(|peer| peer.receives(stream)).cloned();
+        if let Some(peer) = &self.last {
             return Some(peer.clone());
         }
-        drop(peers);
         Address::parse(&message.from()).ok().and_then(|from| self.bus.peer_of(&from))
     }
 }

@@ -41,12 +41,18 @@ impl RuntimeUa {
         let Some(leg) = self.nodes.get_mut(domain) else { return };
         leg.open = true;
         self.stub_has_room(domain, now);
-        if fresh && *domain == *self.bus.own().domain {
-            self.add_handler_path(now);
-            self.add_requester_paths(now);
-            self.register_all(now);
-        } else if *domain == *self.bus.own().domain {
-            self.say_what_was_missed(now);
+        if *domain == *self.bus.own().domain {
+            match fresh {
+                true => {
+                    self.add_handler_path(now);
+                    self.add_requester_paths(now);
+                    self.register_all(now);
+                }
+                false => self.say_what_was_missed(now),
+            }
+            for url in std::mem::take(&mut self.removed_while_down) {
+                self.unregister(&url, now);
+            }
         }
         self.check_ready();
     }
@@ -74,6 +80,7 @@ impl RuntimeUa {
             return false;
         }
         self.registered.insert(url.clone(), false);
+        self.removed_while_down.remove(&url);
         self.register(&url, now);
         self.publish_change("add", &url, now);
         true
@@ -85,11 +92,13 @@ impl RuntimeUa {
             return false;
         }
         self.publish_change("remove", url, now);
-        if self.is_open() {
-            let (from, to) = (self.registry_url(), domain_registry(url));
-            let body = json!({ "resource": url.as_str() });
-            let ingress = self.own_ingress();
-            self.request("delete", (&from, &to), &body, ingress, Purpose::Tidy, now);
+        match self.is_open() {
+            true => self.unregister(url, now),
+            false if self.removed_while_down.len() < limits::RESOURCES_MAX => {
+                self.removed_while_down.insert(url.clone());
+            }
+            // It stays registered until the registration expires.
+            false => {}
         }
         true
     }
@@ -248,6 +257,13 @@ impl RuntimeUa {
         for url in missed.map(|(url, _)| url.clone()).collect::<Vec<_>>() {
             self.register(&url, now);
         }
+    }
+
+    fn unregister(&mut self, url: &Url, now: Instant) {
+        let (from, to) = (self.registry_url(), domain_registry(url));
+        let body = json!({ "resource": url.as_str() });
+        let ingress = self.own_ingress();
+        self.request("delete", (&from, &to), &body, ingress, Purpose::Tidy, now);
     }
 
     fn register_all(&mut self, now: Instant) {

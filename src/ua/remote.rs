@@ -11,6 +11,7 @@ use crate::{
     bus::Incoming,
     handover::{Config, Event, Outcome, Peer},
     limits,
+    link::Sink,
     message::Message,
     registry::{ListenerKey, Place},
     slab::Target,
@@ -19,7 +20,6 @@ use crate::{
 };
 
 /// One remote runtime.
-#[derive(Debug)]
 pub(super) struct Remote {
     pub(super) peer: Arc<Peer>,
     /// For addresses that count whichever connection there is: the runtime itself, what was looked up.
@@ -37,8 +37,9 @@ pub(super) struct Remote {
     pub(super) epoch: u64,
     /// The stub whose connection carries messages, with the URL that `resolve` gives.
     pub(super) direct: Option<(Url, Url)>,
-    /// The p2p-connectionUrl's listener, of a Handler's connection.
-    pub(super) path_listener: Option<ListenerKey>,
+    /// The MessageBus's listener on the p2p-connectionUrl of a Handler's connection, and its sink: messages go
+    /// this way.
+    pub(super) path_listener: Option<(ListenerKey, Arc<dyn Sink>)>,
     /// Our listener on `<remote>/registry/changes`, while we are subscribed or asking.
     pub(super) changes_listener: Option<ListenerKey>,
     /// The remote Registry has accepted our subscription.
@@ -144,7 +145,8 @@ impl RuntimeUa {
         let Some(state) = self.remotes.get_mut(remote) else { return };
         state.direct = None;
         state.peer.slot().store(state.epoch, status);
-        let keys = [state.path_listener.take(), state.changes_listener.take()];
+        let path_listener = state.path_listener.take().map(|(key, _)| key);
+        let keys = [path_listener, state.changes_listener.take()];
         state.changes_accepted = false;
         let unsubscribe = std::mem::take(&mut state.subscribed_here);
         let (peer, target) = (state.peer.clone(), state.target);

@@ -146,11 +146,11 @@ impl RuntimeUa {
         let Ok(path) = event.stub.join(&id) else { return };
         self.set_direct(&event.remote, &event.stub, &path);
         let Some(deployed) = self.stubs.get(&event.stub) else { return };
-        let listener =
-            Listener { url: path.clone(), link: None, sink: deployed.sandbox.path(path.clone()) };
+        let sink = deployed.sandbox.path(path.clone());
+        let listener = Listener { url: path.clone(), link: None, sink: sink.clone() };
         let key = self.bus.add_path_listener(listener);
         if let Some(state) = self.remotes.get_mut(&event.remote)
-            && let Some(old) = state.path_listener.replace(key)
+            && let Some((old, _)) = state.path_listener.replace((key, sink))
         {
             self.bus.remove_listener(&old);
         }

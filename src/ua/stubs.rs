@@ -131,9 +131,7 @@ impl RuntimeUa {
         let (setup, actions) =
             Setup::request(stub.clone(), self.config.runtime.clone(), handler, local);
         let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
-        if generation == 1 {
-            self.set_status(id, Status::Created, None, now);
-        }
+        self.set_status(id, Status::Created, None, now);
         self.perform(id, actions, now);
     }
 
@@ -399,7 +397,7 @@ impl RuntimeUa {
         let sandbox = &self.stubs.get(stub)?.sandbox;
         let entrance = match stub == path {
             true => sandbox.default_path(),
-            false => sandbox.path(path.clone()),
+            false => self.remotes.get(remote)?.path_listener.as_ref()?.1.clone(),
         };
         let connection: Arc<dyn DirectSink> = match self.config.stubs {
             Stubs::Played => Arc::new(PlayedLink),
