@@ -268,9 +268,8 @@ impl RuntimeUa {
 
     /// The remote runtime that `from` belongs to: one that is known, or the one whose Registry it is.
     fn remote_at(&mut self, from: &Url) -> Option<Url> {
-        let known = self.remotes.keys().find(|remote| remote.address().covers(&from.address()));
-        if let Some(known) = known {
-            return Some(known.clone());
+        if let Some(known) = self.remote_over(from) {
+            return Some(known);
         }
         let runtime = Url::parse(from.as_str().strip_suffix("/registry")?).ok()?;
         let is_runtime = matches!(runtime.address().scheme(), "hyperty-runtime" | "runtime");

@@ -122,9 +122,7 @@ impl RuntimeUa {
     /// Control of the hand-over that came by Message Node.
     fn on_path_control(&mut self, message: &Message, now: Instant) {
         let sender = Url::parse(&message.from()).ok();
-        let remote = sender.as_ref().and_then(|from| {
-            self.remotes.keys().find(|remote| remote.address().covers(&from.address())).cloned()
-        });
+        let remote = sender.as_ref().and_then(|from| self.remote_over(from));
         let (Some(remote), Some(body)) = (remote, message.body()) else {
             self.bus.drop_for(Drop::Control);
             return;

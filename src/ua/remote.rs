@@ -220,6 +220,12 @@ impl RuntimeUa {
         }
     }
 
+    /// The known remote runtime that `address` is a part of; the nearest, if one runtime's URL is below another's.
+    pub(super) fn remote_over(&self, address: &Url) -> Option<Url> {
+        let over = self.remotes.keys().filter(|of| of.address().covers(&address.address()));
+        over.max_by_key(|of| of.as_str().len()).cloned()
+    }
+
     /// The remote runtime behind a link.
     pub(super) fn remote_of_link(&self, link: crate::link::LinkId) -> Option<Url> {
         let of = self.remotes.values().find(|remote| remote.peer.link() == link)?;
