@@ -38,6 +38,10 @@ async fn bounded<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 async fn node() -> (ServeHandle, Arc<MessageNode>) {
+    node_with(ServerConfig::default()).await
+}
+
+async fn node_with(config: ServerConfig) -> (ServeHandle, Arc<MessageNode>) {
     let mut random = 0_u8;
     let fill = move |bytes: &mut [u8]| {
         random += 1;
@@ -45,7 +49,7 @@ async fn node() -> (ServeHandle, Arc<MessageNode>) {
     };
     let node = Arc::new(MessageNode::new(NodeConfig::new("example.org"), fill).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    (serve(listener, Arc::clone(&node), ServerConfig::default()).unwrap(), node)
+    (serve(listener, Arc::clone(&node), config).unwrap(), node)
 }
 
 /// A client that knows nothing of the crate.
@@ -216,4 +220,16 @@ async fn a_shutdown_drains() {
     assert_eq!(bounded("shutdown", shutdown).await.unwrap(), 0);
     assert_eq!(node.metrics().sockets, 0);
     TcpListener::bind(address).await.expect("the port is free");
+}
+
+/// Goal: a socket on which nobody opens a session is closed; one with a session stays.
+#[tokio::test]
+async fn a_socket_without_a_session_has_its_time() {
+    let config = ServerConfig { unopened: Duration::from_secs(1), ..ServerConfig::default() };
+    let (handle, _node) = node_with(config).await;
+    let (mut alice, mut idle) = (Client::connect(&handle).await, Client::connect(&handle).await);
+    alice.open(ALICE).await;
+    assert_eq!(idle.closed().await, CloseCode::Normal);
+    assert_eq!(handle.counters().unopened.load(Relaxed), 1);
+    assert_eq!(alice.session(9, "re-open", ALICE).await["body"]["code"], 200);
 }

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -24,7 +24,7 @@ use tokio::{
 use tracing::{debug, warn};
 
 use crate::{
-    limits::{SERVE_DRAIN, SERVE_TICK, SERVE_UNOPENED},
+    limits::{SERVE_DRAIN, SERVE_TICK},
     link::{Drained, Outgoing},
     node::{FrameEnd, MessageNode, Socket},
     transport::{
@@ -45,6 +45,7 @@ pub fn serve(
     node: Arc<MessageNode>,
     config: ServerConfig,
 ) -> io::Result<ServeHandle> {
+    let unopened = config.unopened;
     let server = Arc::new(WebSocketServer::new(listener, config)?);
     let counters = Arc::new(ServeCounters::default());
     let (stop, stopped) = oneshot::channel();
@@ -52,6 +53,7 @@ pub fn serve(
         server: Arc::clone(&server),
         node,
         counters: Arc::clone(&counters),
+        unopened,
         sockets: JoinSet::new(),
         handles: HashMap::new(),
     };
@@ -113,6 +115,7 @@ struct Service {
     server: Arc<WebSocketServer>,
     node: Arc<MessageNode>,
     counters: Arc<ServeCounters>,
+    unopened: Duration,
     sockets: JoinSet<()>,
     handles: HashMap<Id, WebSocketHandle>,
 }
@@ -139,7 +142,7 @@ impl Service {
 
     fn admit(&mut self, link: WebSocketLink) {
         let handle = link.handle();
-        let task = carry(link, Arc::clone(&self.node), Arc::clone(&self.counters));
+        let task = carry(link, Arc::clone(&self.node), Arc::clone(&self.counters), self.unopened);
         let task = self.sockets.spawn(task);
         self.handles.insert(task.id(), handle);
     }
@@ -167,7 +170,12 @@ impl Service {
 }
 
 /// One socket, from its handshake to its end.
-async fn carry(link: WebSocketLink, node: Arc<MessageNode>, counters: Arc<ServeCounters>) {
+async fn carry(
+    link: WebSocketLink,
+    node: Arc<MessageNode>,
+    counters: Arc<ServeCounters>,
+    unopened: Duration,
+) {
     let socket = match node.open_socket() {
         Ok(socket) => Standing { socket, node },
         Err(error) => {
@@ -183,7 +191,7 @@ async fn carry(link: WebSocketLink, node: Arc<MessageNode>, counters: Arc<ServeC
     tokio::pin!(run);
     let SocketEnd { ended, unwritten } = tokio::select! {
         end = &mut run => end,
-        () = sleep(SERVE_UNOPENED) => {
+        () = sleep(unopened) => {
             if socket.socket.is_vacant() {
                 counters.unopened.fetch_add(1, Ordering::Relaxed);
                 handle.close("no session was opened in time");

@@ -26,7 +26,7 @@ use tokio_tungstenite::{
 use tracing::{debug, warn};
 
 use super::{PATH, SocketConfig, WebSocketLink};
-use crate::limits::{WEBSOCKET_HANDSHAKES_MAX, WEBSOCKET_SOCKETS_MAX};
+use crate::limits::{SERVE_UNOPENED, WEBSOCKET_HANDSHAKES_MAX, WEBSOCKET_SOCKETS_MAX};
 
 /// Before another try when the system has no more descriptors; nothing else makes `accept` fail for long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -38,11 +38,17 @@ pub struct ServerConfig {
     pub socket: SocketConfig,
     /// Sockets open at once; who comes beyond gets 503.
     pub sockets_max: usize,
+    /// How long a socket may stand before a session is opened on it. Held by who knows of sessions, `serve`.
+    pub unopened: Duration,
 }
 
 impl Default for ServerConfig {
     fn default() -> Self {
-        ServerConfig { socket: SocketConfig::server(), sockets_max: WEBSOCKET_SOCKETS_MAX }
+        ServerConfig {
+            socket: SocketConfig::server(),
+            sockets_max: WEBSOCKET_SOCKETS_MAX,
+            unopened: SERVE_UNOPENED,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use hyperty_router::{
+    address::Address,
     node::{NodeConfig, NodeLimits},
     subscription::Policy,
     transport::websocket::ServerConfig,
@@ -99,6 +100,7 @@ impl Settings {
         };
         let domain = options.domain.or(file.domain).ok_or_else(|| missing("domain", "domain"))?;
         let listen = options.listen.or(file.listen).ok_or_else(|| missing("listen", "listen"))?;
+        check_domain(&domain)?;
         let policy = match options.policy.or(file.policy) {
             Some(PolicyWord::Open) => Policy::Open,
             Some(PolicyWord::Owner) | None => Policy::Owner,
@@ -151,6 +153,16 @@ impl FileLimits {
             ));
         }
         Ok(())
+    }
+}
+
+/// A domain is the whole authority of the node's own addresses.
+fn check_domain(domain: &str) -> Result<(), String> {
+    let url = format!("domain://{domain}");
+    let address = Address::parse(&url).map_err(|error| format!("--domain `{domain}`: {error}"))?;
+    match address.is_bare() && address.authority() == domain {
+        true => Ok(()),
+        false => Err(format!("--domain `{domain}`: a domain has no `/`")),
     }
 }
 
