@@ -8,10 +8,10 @@ use std::{error::Error, sync::Arc, time::Duration};
 use hyperty_router::{
     address::Url,
     link::Path,
-    node::{MessageNode, NodeConfig},
+    node::{MessageNode, NodeConfig, serve::serve},
     runtime::{Event, Events, Runtime, RuntimeConfig},
     status::Status,
-    transport::{serve::serve, websocket::ServerConfig},
+    transport::websocket::ServerConfig,
 };
 use tokio::{net::TcpListener, time::timeout};
 

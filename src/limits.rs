@@ -66,8 +66,6 @@ pub const HANDOVER_REPEAT_MAX: Duration = Duration::from_secs(5);
 pub const HANDOVER_REPEATS: u32 = 32;
 /// Message Node stubs that one peer's messages may take: one for each domain.
 pub const HANDOVER_STUBS_MAX: usize = 64;
-/// Dead incarnations of one peer that are remembered, so that late words of theirs are not believed.
-pub const HANDOVER_DEAD_MAX: usize = 16;
 
 /// How long a request waits for its response. The specification's runtimes use 15 s.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
@@ -164,8 +162,6 @@ pub const SERVE_TICK: Duration = Duration::from_millis(500);
 pub const WEBSOCKET_SOCKETS_MAX: usize = 65_536;
 /// WebSocket handshakes under way at once; more wait in the system's backlog.
 pub const WEBSOCKET_HANDSHAKES_MAX: usize = 256;
-/// Subscriptions made through one session of a Message Node. A runtime with a subscription for each of
-/// 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80 MB.
 /// Subscriptions made through one session of a Message Node. A runtime with a subscription for each
 /// of 100,000 Hyperties and data objects fits with room to spare; at some 300 bytes each this is 80
 /// MB.

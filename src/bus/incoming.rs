@@ -45,6 +45,9 @@ impl MessageBus {
         if ingress.path == Path::MessageNode && self.is_foreign_error(&delivery) {
             return Ok(self.drop_for(Drop::SwallowedError));
         }
+        if self.names_our_stub(&delivery.message) {
+            return Ok(self.drop_for(Drop::OwnVia));
+        }
         let target = match delivery.message.to() {
             To::Many(_) => None,
             To::One(to) => Address::parse(&to).ok().map(|to| {

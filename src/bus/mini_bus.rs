@@ -5,10 +5,14 @@
 
 use std::sync::Arc;
 
+use crossbeam_epoch::Guard;
+use smallvec::SmallVec;
+
 use crate::{
     address::{Address, Url},
     fib::Match,
     link::{Delivery, LinkId, Refusal, Sink},
+    message::To,
     registry::table::{Listener, ListenerKey, Place, RoutingTable},
 };
 
@@ -62,26 +66,72 @@ impl MiniBus {
     /// # Errors
     /// The first [`Refusal`] of a listener; [`Refusal::Closed`] if there is none at all.
     pub fn deliver(&self, at: &Address<'_>, delivery: Delivery) -> Result<(), Refusal> {
+        self.hand_over(self.takers(at, delivery.ingress.link), delivery)
+    }
+
+    /// The same, at the message's own `to`.
+    ///
+    /// # Errors
+    /// As [`MiniBus::deliver`]; also [`Refusal::Closed`] if `to` is no single URL address.
+    pub fn deliver_to_target(&self, delivery: Delivery) -> Result<(), Refusal> {
+        let takers = match delivery.message.to() {
+            To::One(to) => {
+                let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
+                self.takers(&at, delivery.ingress.link)
+            }
+            To::Many(_) => return Err(Refusal::Closed),
+        };
+        self.hand_over(takers, delivery)
+    }
+
+    /// Gives `delivery` to the listeners on `path` itself, and to nobody else: without one the path is gone.
+    ///
+    /// # Errors
+    /// As [`MiniBus::deliver`].
+    pub fn deliver_by_path(&self, path: &Address<'_>, delivery: Delivery) -> Result<(), Refusal> {
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        self.table.look_up(path, &mut found, &guard);
+        if usize::from(found.listener_len) < path.as_str().len() {
+            return Err(Refusal::Closed);
+        }
+        hand_over(self.sinks(&found, delivery.ingress.link, &guard), delivery)
+    }
+
+    /// Who gets what is delivered at `at` and came from `from`: the listeners, without them `*`.
+    fn takers(&self, at: &Address<'_>, from: LinkId) -> Takers {
         let guard = crossbeam_epoch::pin();
         let mut found = Match::default();
         self.table.look_up(at, &mut found, &guard);
-        let listeners =
-            found.listeners.iter().filter_map(|target| match self.table.place(*target, &guard) {
-                Some(Place::Listener(listener)) => Some(listener),
-                _ => None,
-            });
-        let from = delivery.ingress.link;
-        let mut takers = listeners
-            .filter(|listener| listener.link != Some(from))
-            .map(|listener| &listener.sink)
-            .peekable();
-        if takers.peek().is_none() {
-            let default = self.default.read().clone();
-            return default.map_or(Err(Refusal::Closed), |sink| sink.push(delivery));
+        let takers: Takers = self.sinks(&found, from, &guard).cloned().collect();
+        match takers.is_empty() {
+            true => self.default.read().iter().cloned().collect(),
+            false => takers,
         }
-        hand_over(takers, delivery)
+    }
+
+    fn hand_over(&self, takers: Takers, delivery: Delivery) -> Result<(), Refusal> {
+        match takers.is_empty() {
+            true => Err(Refusal::Closed),
+            false => hand_over(takers.iter(), delivery),
+        }
+    }
+
+    fn sinks<'g>(
+        &self,
+        found: &Match,
+        from: LinkId,
+        guard: &'g Guard,
+    ) -> impl Iterator<Item = &'g Arc<dyn Sink>> {
+        found.listeners.iter().filter_map(move |target| match self.table.place(*target, guard) {
+            Some(Place::Listener(of)) if of.link != Some(from) => Some(&of.sink),
+            _ => None,
+        })
     }
 }
+
+/// Who gets a message; seldom more than one.
+type Takers = SmallVec<[Arc<dyn Sink>; 2]>;
 
 /// Gives each sink the same message; the last one the buffer itself.
 ///

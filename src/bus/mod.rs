@@ -3,18 +3,26 @@
 //! Everything here is data plane: any thread may call it, nothing blocks, nothing is sent by itself. What the
 //! control plane must know goes into its inbox as a [`Note`].
 
+mod asking;
+mod config;
 mod counters;
 mod error;
 mod incoming;
 mod message_bus;
 mod mini_bus;
+mod note;
 mod path;
+mod post;
+mod posted;
 mod requests;
 
+pub use config::{BusConfig, P2pPolicy};
 pub use counters::{Counters, Drop, Snapshot};
 pub use error::PostError;
 pub use incoming::{FromCheck, Incoming};
-pub use message_bus::{BusConfig, MessageBus, Note, P2pPolicy, Posted, Reply, Sent, TargetReport};
+pub use message_bus::MessageBus;
 pub use mini_bus::MiniBus;
+pub use note::Note;
 pub use path::PathReport;
-pub use requests::{Answered, Requests, TooManyRequests};
+pub use posted::{Posted, Sent, TargetReport};
+pub use requests::{Answered, Reply, Requests, TooManyRequests};

@@ -10,6 +10,9 @@ use std::{
 
 use crate::message::{Message, response_code};
 
+/// What is called with the response to a request.
+pub type Reply = Box<dyn FnOnce(Message) + Send>;
+
 /// The requests that wait for a response, each with what its asker wants back.
 #[derive(Debug)]
 pub struct Requests<T> {

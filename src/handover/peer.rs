@@ -16,8 +16,9 @@ use crate::{
         control::{Control, ControlError},
         explain::Explained,
         outcome::{Counters, Event, Outcome, SendError, Sent},
-        receiver::{Deliver, Greeting, Met, Posts, Receiver},
+        receiver::{Greeting, Met, Posts, Receiver},
         sender::Sender,
+        stream::Deliver,
         ways::Reach,
     },
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
@@ -258,6 +259,12 @@ impl Peer {
     /// Tells the remote runtime that `resource` does not live here.
     pub fn say_not_here(&self, resource: &Url) {
         let control = Control::NotHere { resource: resource.as_str().to_owned() };
+        self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
+    }
+
+    /// Tells the remote runtime that nobody here knows `stream`: it was given by an earlier life of this runtime.
+    pub fn say_unknown(&self, stream: u128) {
+        let control = Control::Unknown { stream };
         self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
     }
 

@@ -10,7 +10,7 @@ use crate::{
         config::{Mutation, Random},
         control::Control,
         outcome::Counters,
-        stream::{Arrived, Stream},
+        stream::{Arrived, Deliver, Stream},
         timer::{Backoff, Timer},
         ways::Reach,
     },
@@ -18,15 +18,12 @@ use crate::{
         HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
         HANDOVER_REPEATS,
     },
-    link::{Delivery, Refusal},
+    link::Delivery,
     message::Hop,
 };
 
 /// Control to be sent after the lock is let go.
 pub(super) type Posts = SmallVec<[(Control, Reach); 4]>;
-
-/// Where a listener takes a message, or refuses it.
-pub(super) type Deliver<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Refusal>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {

@@ -3,13 +3,16 @@
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
-    handover::{config::Mutation, control::Control, receiver::Deliver, timer::Timer},
+    handover::{config::Mutation, control::Control, timer::Timer},
     limits::{
         HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
         HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
+
+/// Where a listener takes a message, or refuses it.
+pub(super) type Deliver<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Refusal>;
 
 /// A stream that we gave. `taken ≤ received ≤ highest`.
 #[derive(Debug)]

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use simd_json::OwnedValue;
 use simd_json::prelude::Writable;
 
+use super::envelope::{Envelope, Member, Span};
 use super::kind::Kind;
 use super::salvage::is_id;
-use super::scan::{Envelope, Member, Span};
 use super::text::write_string;
 use super::{Message, body};
 

@@ -21,6 +21,7 @@
 mod body;
 mod compose;
 mod cursor;
+mod envelope;
 mod error;
 mod hop;
 mod kind;
@@ -44,7 +45,7 @@ pub use salvage::salvage;
 pub use scan::ParseLimits;
 
 use cursor::Cursor;
-use scan::{Envelope, Member, Span};
+use envelope::{Envelope, Member, Span};
 
 /// One message: its bytes, shared, and where `id`, `type`, `from`, `to`, `body` and `hop` stand in them.
 ///

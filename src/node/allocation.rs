@@ -1,7 +1,5 @@
 //! `domain://msg-node.<domain>/address-allocation`: addresses given out, and taken back by key.
 
-use std::collections::{HashMap, HashSet};
-
 use simd_json::{OwnedValue, prelude::*};
 
 use crate::{
@@ -12,46 +10,6 @@ use crate::{
     slab::Target,
     subscription::{Reason, Refused},
 };
-
-/// The addresses allocated to one session, and their keys.
-///
-/// Keys are a session's own: the same key of another session is another key.
-#[derive(Debug, Default)]
-pub(super) struct Allocations {
-    /// Each address, and the key it was asked for with.
-    addresses: HashMap<Url, Option<String>>,
-    keys: HashMap<String, HashSet<Url>>,
-}
-
-impl Allocations {
-    fn add(&mut self, url: Url, key: Option<&str>) {
-        if let Some(key) = key {
-            self.keys.entry(key.to_owned()).or_default().insert(url.clone());
-        }
-        self.addresses.insert(url, key.map(str::to_owned));
-    }
-
-    /// Takes out what `name` is: all addresses of a key, or one address. Nothing if it is neither.
-    fn take(&mut self, name: &str) -> Vec<Url> {
-        if let Some(urls) = self.keys.remove(name) {
-            urls.iter().for_each(|url| {
-                self.addresses.remove(url);
-            });
-            return urls.into_iter().collect();
-        }
-        let name = name.strip_suffix('/').unwrap_or(name);
-        let Some((url, key)) = self.addresses.remove_entry(name) else { return Vec::new() };
-        if let Some(key) = key
-            && let Some(urls) = self.keys.get_mut(&key)
-        {
-            urls.remove(&url);
-            if urls.is_empty() {
-                self.keys.remove(&key);
-            }
-        }
-        vec![url]
-    }
-}
 
 impl Control {
     /// Answers one request to the address allocation.
@@ -75,7 +33,7 @@ impl Control {
     ) -> Result<Reply, Reply> {
         let wanted = Wanted::read(body)?;
         self.allow_from(session, message)?;
-        let have = self.session(session).allocations.addresses.len();
+        let have = self.session(session).allocations.len();
         for (wanted, max) in [
             (wanted.number, self.limits.allocations_per_request_max as u64),
             (

@@ -14,7 +14,7 @@ use crate::{
     fib::FibWriter,
     message::{Kind, Message},
     node::{
-        allocation::Allocations,
+        allocated::Allocations,
         config::NodeLimits,
         domain_registry::DomainRegistry,
         metrics::{Counters, DropReason, Metrics},

@@ -1,7 +1,7 @@
 //! The Message Node: routes between the runtimes that have a session with it.
 //!
 //! Everything but the network: frames come in by [`MessageNode::on_frame`] and are taken out of a
-//! [`Socket`]; time comes in as `now`. No socket, clock or task is here.
+//! [`Socket`]; time comes in as `now`. No socket, clock or task is here but in `serve` (feature `node`).
 //!
 //! Many threads call it at once. Ordinary messages pass without its control lock; frames of one
 //! socket are handed in one after the other, by one task, and are handled in that order.
@@ -25,6 +25,7 @@
 //! # Ok::<(), hyperty_router::address::AddressError>(())
 //! ```
 
+mod allocated;
 mod allocation;
 mod config;
 mod control;
@@ -34,6 +35,8 @@ mod metrics;
 mod random;
 mod registry;
 mod reply;
+#[cfg(feature = "node")]
+pub mod serve;
 mod session;
 mod socket;
 

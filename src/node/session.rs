@@ -103,7 +103,7 @@ impl Control {
     }
 
     /// Ends `old` in favour of `new`, which gets what it owns and, returned, its allocations.
-    fn supersede(&mut self, old: Target, new: Target) -> super::allocation::Allocations {
+    fn supersede(&mut self, old: Target, new: Target) -> super::allocated::Allocations {
         self.manager.supersede(&mut self.fib, old, new);
         let Some(session) = self.forget(old) else { return Default::default() };
         if let Standpoint::Socket(socket) = &session.on {

@@ -12,7 +12,6 @@ use crate::{
     address::Url,
     bus::MiniBus,
     link::{Delivery, DirectSink, LinkId, Refusal, Sink},
-    message::To,
 };
 
 /// A stub's sandbox.
@@ -44,19 +43,13 @@ impl StubSandbox {
     /// The path through a Requester's sandbox: what is not for the stub itself goes to `*`, the connection.
     pub fn default_path(&self) -> Arc<dyn Sink> {
         let bus = self.bus.clone();
-        Arc::new(move |delivery: Delivery| {
-            let to = match delivery.message.to() {
-                To::One(to) => Url::parse(&to).map_err(|_| Refusal::Closed)?,
-                To::Many(_) => return Err(Refusal::Closed),
-            };
-            bus.deliver(&to.address(), delivery)
-        })
+        Arc::new(move |delivery: Delivery| bus.deliver_to_target(delivery))
     }
 
     /// The sink that the MessageBus gets for the path `via` through a Handler's sandbox.
     pub fn path(&self, via: Url) -> Arc<dyn Sink> {
         let bus = self.bus.clone();
-        Arc::new(move |delivery: Delivery| bus.deliver(&via.address(), delivery))
+        Arc::new(move |delivery: Delivery| bus.deliver_by_path(&via.address(), delivery))
     }
 }
 

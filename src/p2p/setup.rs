@@ -7,14 +7,19 @@
 //!   allocate object R
 //!   create  R/subscription → Handler  ─────►  200, `created`; subscribes R/changes at its MN
 //!   in-progress on the 200            ◄─────  subscribe → R/subscription
-//!   200 with offer and candidates     ─────►  expects that key; allocates object H
+//!   200 with offer and candidates     ─────►  allocates object H
 //!   200                               ◄─────  create H/subscription → Requester
+//!                                             expects the offer's key on that 200
 //!   subscribe → H/subscription        ─────►  in-progress on the 200; 200 with answer and candidates
 //!   dials                             ─────►  probe, answered both ways: `live`
 //! ```
 //!
-//! The machine is told what arrived and returns [`Action`]s; requests that get no answer end it by
-//! [`Setup::on_failure`]. It keeps no time.
+//! **A key is believed when the Requester stub has confirmed the set-up.** Anybody can send an invitation that names
+//! another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it denies what it
+//! has not begun. So the Handler lets nobody in before its own invitation was answered 200.
+//!
+//! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer is
+//! for its owner to notice, who then lets it go.
 
 use simd_json::{OwnedValue, json, prelude::*};
 
@@ -174,7 +179,9 @@ impl Setup {
                 if let Some(value) = body.and_then(|body| body.get("value")) {
                     self.capable |= is_capable(value);
                 }
-                Ok(vec![Action::Status(Status::InProgress)])
+                let expected = self.theirs.as_ref().filter(|_| self.role == Role::Handler);
+                let expect = expected.map(|theirs| Action::Expect(theirs.fingerprint.clone()));
+                Ok(expect.into_iter().chain([Action::Status(Status::InProgress)]).collect())
             }
             Step::Changes => Ok(vec![]),
             Step::Observe => self.on_described(body),
@@ -348,7 +355,7 @@ impl Setup {
         }
         Ok(match self.role {
             Role::Requester => vec![Action::Dial(description)],
-            Role::Handler => vec![Action::Expect(description.fingerprint), self.allocate()],
+            Role::Handler => vec![self.allocate()],
         })
     }
 }

@@ -12,9 +12,10 @@ use crate::{
     address::{Address, Url},
     fib::Match,
     handover::Peer,
-    link::Stub,
-    registry::table::{Listener, Place, RoutingTable, stub_key},
+    link::{LinkId, Stub},
+    registry::table::{Listener, Place, RoutingTable, STUB_SCHEME},
     slab::Target,
+    subscription::is_topic,
 };
 
 /// Who we are, as far as routing needs it.
@@ -46,6 +47,16 @@ pub enum Receiver {
     Listener(Arc<Listener>),
     /// A remote runtime that has subscribed here (to our registry's changes).
     Subscriber(Arc<Peer>),
+}
+
+impl Receiver {
+    /// The link it stands on, from which it gets nothing.
+    pub fn link(&self) -> Option<LinkId> {
+        match self {
+            Receiver::Listener(listener) => listener.link,
+            Receiver::Subscriber(peer) => Some(peer.link()),
+        }
+    }
 }
 
 /// The way out of this runtime.
@@ -159,9 +170,12 @@ pub fn stub_for(table: &RoutingTable, own: &Own, domain: &str, guard: &Guard) ->
 }
 
 fn stub_of(table: &RoutingTable, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
-    let key = stub_key(domain);
+    // On the stack: every message that leaves the runtime comes by here.
+    let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
+    key.extend_from_slice(domain.as_bytes());
+    let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
     let mut found = Match::default();
-    table.look_up(&Address::parse(&key).ok()?, &mut found, guard);
+    table.look_up(&key, &mut found, guard);
     match table.place(found.route?, guard) {
         Some(Place::Stub(stub)) => Some(stub.clone()),
         _ => None,
@@ -240,11 +254,4 @@ fn is_backend(to: &Address<'_>) -> bool {
 fn is_foreign_topic(to: &Address<'_>) -> bool {
     let is_data_object = !matches!(to.scheme(), "hyperty" | "hyperty-runtime" | "runtime");
     is_data_object && is_topic(to)
-}
-
-/// `…/changes`, `…/children…` or `…/registration`: addresses that any number may subscribe to.
-pub fn is_topic(address: &Address<'_>) -> bool {
-    let last = address.segments().last();
-    matches!(last, Some("changes" | "registration"))
-        || address.segments().any(|segment| segment == "children")
 }

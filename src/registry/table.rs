@@ -1,7 +1,7 @@
 //! The routing table of a runtime: the FIB and the places its entries point at, edited together.
 //!
 //! Editing takes one lock and belongs to the control plane; reading takes none. What an entry *means* for a
-//! message is decided in [`super::resolve`].
+//! message is decided in [`resolve`](mod@super::resolve).
 
 use std::{fmt, sync::Arc};
 
@@ -175,9 +175,12 @@ impl RoutingTable {
     }
 }
 
+/// What stands before the domain in [`stub_key`].
+pub(super) const STUB_SCHEME: &str = "domain://";
+
 /// Where the stub of a domain stands in the table: on `domain://<domain>`, which nobody can subscribe to.
 pub fn stub_key(domain: &str) -> String {
-    format!("domain://{domain}")
+    format!("{STUB_SCHEME}{domain}")
 }
 
 /// What a listener is removed by.

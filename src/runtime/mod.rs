@@ -21,6 +21,7 @@ mod no_p2p;
 mod node_stub;
 #[cfg(feature = "quic")]
 mod p2p_links;
+mod shared;
 mod stub_queue;
 
 #[cfg(not(feature = "quic"))]
@@ -53,13 +54,14 @@ use crate::{
     ua::RuntimeUa,
 };
 
-use control::Shared;
 use node_stub::NodeStub;
 use p2p_links::P2pLinks;
+use shared::Shared;
 
 /// A runtime that runs. Dropping it stops its tasks at once; [`Runtime::shut_down`] drains first.
 pub struct Runtime {
     shared: Arc<Shared>,
+    links: Arc<P2pLinks>,
     bus: Arc<MessageBus>,
     control: JoinHandle<()>,
     nodes: Vec<NodeStub>,
@@ -82,17 +84,17 @@ impl Runtime {
             wake: Arc::new(Notify::new()),
             progress: Arc::new(Notify::new()),
             events: sender,
-            links: P2pLinks::new(&config),
         });
+        let links = Arc::new(P2pLinks::new(&config, shared.clone()));
         let wake = shared.wake.clone();
         shared.ua.lock().set_alarm(Arc::new(move || wake.notify_one()));
         let nodes = config
             .nodes
             .iter()
-            .map(|node| NodeStub::start(node, &config, &shared))
+            .map(|node| NodeStub::start(node, &config, &shared, &links))
             .collect::<Result<Vec<_>, _>>()?;
-        let control = tokio::spawn(control::run(shared.clone(), inbox));
-        Ok((Runtime { shared, bus, control, nodes }, events))
+        let control = tokio::spawn(control::run(shared.clone(), links.clone(), inbox));
+        Ok((Runtime { shared, links, bus, control, nodes }, events))
     }
 
     /// The data plane, for who counts nanoseconds.
@@ -110,7 +112,8 @@ impl Runtime {
         Hyperty::new(key, inbox)
     }
 
-    /// The same with a sink of the caller's own, called by whichever thread has a message for it.
+    /// The same with a sink of the caller's own, called by whichever thread has a message for it, with locks of the
+    /// runtime held: **it must be a queue**. One that calls back into the runtime may never return.
     pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> ListenerKey {
         let key = self.bus.add_listener(url.clone(), None, sink);
         self.with_ua(|ua| ua.add_resource(url, Instant::now()));
@@ -191,12 +194,12 @@ impl Runtime {
 
     /// Cuts every direct connection, as if the network had.
     pub fn cut_connections(&self) {
-        self.shared.links.cut_all();
+        self.links.cut_all();
     }
 
     /// Makes this runtime's P2P network swallow everything, or no more.
     pub fn set_blackhole(&self, swallow: bool) {
-        self.shared.links.set_blackhole(swallow);
+        self.links.set_blackhole(swallow);
     }
 
     /// Lets queues drain, then ends connections and sessions in order, all within `within` (and half a second for
@@ -210,7 +213,7 @@ impl Runtime {
             ua.abandon();
             ua.shut_down(now);
         });
-        self.shared.drive();
+        control::drive(&self.shared, &self.links);
         for node in &self.nodes {
             node.close();
         }
@@ -221,9 +224,9 @@ impl Runtime {
                 |message| self.shared.with_ua(|ua| ua.return_message(message, 503, now));
             left.into_iter().for_each(give_back);
         }
-        self.shared.drive();
+        control::drive(&self.shared, &self.links);
         self.control.abort();
-        self.shared.links.close().await;
+        self.links.close().await;
     }
 
     /// One copy, until it is taken or refused for another reason than want of room.

@@ -4,22 +4,22 @@ use std::sync::Arc;
 
 use crate::{
     p2p::Description,
-    runtime::{RuntimeConfig, control::Shared},
+    runtime::{RuntimeConfig, shared::Shared},
 };
 
 /// No endpoint, no connections.
 pub(super) struct P2pLinks;
 
 impl P2pLinks {
-    pub(super) fn new(_: &RuntimeConfig) -> Self {
+    pub(super) fn new(_: &RuntimeConfig, _: Arc<Shared>) -> Self {
         P2pLinks
     }
 
-    pub(super) async fn bind(_: &Arc<Shared>, _: &str) {}
+    pub(super) async fn bind(self: &Arc<Self>, _: &str) {}
 
-    pub(super) fn dial(_: &Arc<Shared>, _: u64, _: Description) {}
+    pub(super) fn dial(self: &Arc<Self>, _: u64, _: Description) {}
 
-    pub(super) fn expect(_: &Arc<Shared>, _: u64, _: &str) {}
+    pub(super) fn expect(self: &Arc<Self>, _: u64, _: &str) {}
 
     pub(super) fn close_one(&self, _: u64, _: &str) {}
 

@@ -20,8 +20,8 @@ use crate::{
     message::{Kind, Message, To, compose},
     runtime::{
         Event, NodeAddress, RuntimeConfig, StartError,
-        control::Shared,
         p2p_links::P2pLinks,
+        shared::Shared,
         stub_queue::{QueueSource, StubQueue},
     },
     transport::{
@@ -51,6 +51,7 @@ impl NodeStub {
         node: &NodeAddress,
         config: &RuntimeConfig,
         shared: &Arc<Shared>,
+        links: &Arc<P2pLinks>,
     ) -> Result<Self, StartError> {
         let domain = config.domain_of(node).to_owned();
         let queue = Arc::new(StubQueue::new());
@@ -66,6 +67,7 @@ impl NodeStub {
             ingress,
             queue: queue.clone(),
             shared: shared.clone(),
+            links: links.clone(),
             session: session.clone(),
             next_id: 1,
         };
@@ -119,6 +121,7 @@ struct Leg {
     ingress: NodeIngress,
     queue: Arc<StubQueue>,
     shared: Arc<Shared>,
+    links: Arc<P2pLinks>,
     session: Arc<Session>,
     next_id: u64,
 }
@@ -152,7 +155,7 @@ impl Leg {
     /// One socket, from `open` to its end.
     async fn carry(&mut self, mut link: WebSocketLink, unwritten: Vec<Outgoing>) -> SocketEnd {
         if self.is_own {
-            P2pLinks::bind(&self.shared, &self.url).await;
+            self.links.bind(&self.url).await;
         }
         let (id, open) = self.open_message();
         link.write_first([Outgoing::Message { bytes: open.into_bytes(), hop: None }]);

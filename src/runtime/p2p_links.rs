@@ -19,7 +19,7 @@ use crate::{
     limits,
     link::Outbox,
     p2p::{Candidate, Description},
-    runtime::{RuntimeConfig, control::Shared},
+    runtime::{RuntimeConfig, shared::Shared},
     transport::{
         Flow,
         quic::{
@@ -31,6 +31,7 @@ use crate::{
 
 /// The endpoint and what goes on at it.
 pub(super) struct P2pLinks {
+    shared: Arc<Shared>,
     enabled: bool,
     address: Option<IpAddr>,
     config: QuicConfig,
@@ -53,8 +54,9 @@ enum Carried {
 }
 
 impl P2pLinks {
-    pub(super) fn new(config: &RuntimeConfig) -> Self {
+    pub(super) fn new(config: &RuntimeConfig, shared: Arc<Shared>) -> Self {
         P2pLinks {
+            shared,
             enabled: config.ua.policy != crate::bus::P2pPolicy::Off,
             address: config.p2p_address,
             config: QuicConfig {
@@ -67,44 +69,43 @@ impl P2pLinks {
     }
 
     /// Brings the endpoint up, once it is known by which address the Message Node at `node` is reached.
-    pub(super) async fn bind(shared: &Arc<Shared>, node: &str) {
-        let links = &shared.links;
-        if !links.enabled || links.state.lock().endpoint.is_some() {
+    pub(super) async fn bind(self: &Arc<Self>, node: &str) {
+        if !self.enabled || self.state.lock().endpoint.is_some() {
             return;
         }
-        let address = match links.address {
+        let address = match self.address {
             Some(address) => address,
             None => local_address_towards(node).await,
         };
-        match QuicEndpoint::bind(SocketAddr::new(address, 0), links.config.clone()) {
-            Ok(endpoint) => Self::bound(shared, Arc::new(endpoint)),
+        match QuicEndpoint::bind(SocketAddr::new(address, 0), self.config.clone()) {
+            Ok(endpoint) => self.bound(Arc::new(endpoint)),
             Err(error) => warn!(%address, %error, "no P2P endpoint: messages go by Message Node"),
         }
     }
 
     /// Dials, and carries what comes of it.
-    pub(super) fn dial(shared: &Arc<Shared>, connection: u64, description: Description) {
-        let Some(endpoint) = shared.links.state.lock().endpoint.clone() else { return };
-        let owner = shared.clone();
+    pub(super) fn dial(self: &Arc<Self>, connection: u64, description: Description) {
+        let Some(endpoint) = self.state.lock().endpoint.clone() else { return };
+        let owner = self.clone();
         let task = tokio::spawn(async move {
             let candidates: Vec<SocketAddr> =
                 description.candidates.iter().map(|candidate| candidate.0).collect();
             let failed = match description.fingerprint.parse::<Fingerprint>() {
                 Err(error) => error.to_string(),
                 Ok(expected) => match endpoint.dial(&candidates, expected).await {
-                    Ok(link) => return Self::carry(&owner, connection, link),
+                    Ok(link) => return owner.carry(connection, link),
                     Err(error) => error.to_string(),
                 },
             };
-            Self::down(&owner, connection, &failed);
+            owner.down(connection, &failed);
         });
         let dialling = Carried::Dialling(task.abort_handle());
-        shared.links.state.lock().links.entry(connection).or_default().push(dialling);
+        self.state.lock().links.entry(connection).or_default().push(dialling);
     }
 
     /// Lets the holder of `fingerprint`'s key in.
-    pub(super) fn expect(shared: &Arc<Shared>, connection: u64, fingerprint: &str) {
-        let mut state = shared.links.state.lock();
+    pub(super) fn expect(self: &Arc<Self>, connection: u64, fingerprint: &str) {
+        let mut state = self.state.lock();
         let Some(endpoint) = state.endpoint.clone() else { return };
         match fingerprint.parse::<Fingerprint>() {
             Ok(fingerprint) => {
@@ -114,8 +115,8 @@ impl P2pLinks {
             Err(error) => {
                 drop(state);
                 let reason = error.to_string();
-                let shared = shared.clone();
-                tokio::spawn(async move { Self::down(&shared, connection, &reason) });
+                let owner = self.clone();
+                tokio::spawn(async move { owner.down(connection, &reason) });
             }
         }
     }
@@ -162,7 +163,7 @@ impl P2pLinks {
         }
     }
 
-    fn bound(shared: &Arc<Shared>, endpoint: Arc<QuicEndpoint>) {
+    fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>) {
         let Ok(address) = endpoint.local_addr() else { return };
         let description = Description {
             fingerprint: endpoint.fingerprint().to_string(),
@@ -170,38 +171,39 @@ impl P2pLinks {
         };
         info!(%address, "P2P endpoint");
         let accepting = endpoint.clone();
-        let owner = shared.clone();
+        let owner = self.clone();
         let acceptor = tokio::spawn(async move {
             while let Some(link) = accepting.accept().await {
-                Self::accepted(&owner, link);
+                owner.accepted(link);
             }
         });
         {
-            let mut state = shared.links.state.lock();
+            let mut state = self.state.lock();
             state.acceptor = Some(acceptor.abort_handle());
             state.endpoint = Some(endpoint);
         }
-        shared.with_ua(|ua| ua.set_local_description(description));
+        self.shared.with_ua(|ua| ua.set_local_description(description));
     }
 
-    fn accepted(shared: &Arc<Shared>, link: QuicLink) {
-        let expected = shared.links.state.lock().expected.remove(&link.peer_fingerprint());
+    fn accepted(self: &Arc<Self>, link: QuicLink) {
+        let expected = self.state.lock().expected.remove(&link.peer_fingerprint());
         if let Some((connection, _expectation)) = expected {
-            Self::carry(shared, connection, link);
+            self.carry(connection, link);
         }
     }
 
     /// Carries a connection that is up, in a task of its own.
-    fn carry(shared: &Arc<Shared>, connection: u64, link: QuicLink) {
+    fn carry(self: &Arc<Self>, connection: u64, link: QuicLink) {
         let outbox = Arc::new(Outbox::new(limits::P2P_OUTBOX_MESSAGES, limits::P2P_OUTBOX_BYTES));
         let handle = link.handle();
         {
-            let mut state = shared.links.state.lock();
+            let mut state = self.state.lock();
             let carried = state.links.entry(connection).or_default();
             carried.retain(|carried| matches!(carried, Carried::Up(_)));
             carried.push(Carried::Up(handle.clone()));
         }
-        let ingress = shared.with_ua(|ua| ua.link_up(connection, outbox.clone(), Instant::now()));
+        let ingress =
+            self.shared.with_ua(|ua| ua.link_up(connection, outbox.clone(), Instant::now()));
         let Some(ingress) = ingress else {
             handle.close("no longer wanted");
             return;
@@ -211,20 +213,20 @@ impl P2pLinks {
             ingress,
             handle,
             fault: fault.clone(),
-            shared: shared.clone(),
+            shared: self.shared.clone(),
             now: Instant::now(),
         };
-        let shared = shared.clone();
+        let owner = self.clone();
         tokio::spawn(async move {
             let ended = link.run(outbox, receiver).await;
             let fault = fault.lock().take().map(|fault: LinkFault| fault.to_string());
-            Self::down(&shared, connection, &fault.unwrap_or_else(|| ended.to_string()));
+            owner.down(connection, &fault.unwrap_or_else(|| ended.to_string()));
         });
     }
 
-    fn down(shared: &Arc<Shared>, connection: u64, reason: &str) {
-        shared.links.state.lock().links.remove(&connection);
-        shared.with_ua(|ua| ua.link_down(connection, reason, Instant::now()));
+    fn down(&self, connection: u64, reason: &str) {
+        self.state.lock().links.remove(&connection);
+        self.shared.with_ua(|ua| ua.link_down(connection, reason, Instant::now()));
     }
 }
 

@@ -2,13 +2,10 @@
 //!
 //! A transport drains an [`Outbox`](crate::link::Outbox) and hands what comes in to a receiver. It knows
 //! nothing of routing, registry or hand-over, and parses no message. Everything here but [`frame`] runs on tokio.
-//! Only `serve` ties one to what stands behind it, a Message Node.
 
 pub mod frame;
 #[cfg(feature = "quic")]
 pub mod quic;
-#[cfg(feature = "node")]
-pub mod serve;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 

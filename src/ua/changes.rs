@@ -14,6 +14,7 @@ use crate::{
     limits,
     link::Delivery,
     message::{Kind, Message},
+    slab::Target,
     status::Status,
     ua::{RuntimeUa, Stubs, exchange::Purpose},
 };
@@ -36,7 +37,9 @@ impl RuntimeUa {
         }
         let (from, to) = (self.registry_url(), format!("{remote}/registry"));
         let body = json!({ "subscribe": [changes.as_str()] });
-        let (ingress, purpose) = (self.own_ingress(), Purpose::Changes { remote: remote.clone() });
+        let epoch = self.remotes.get(remote).map_or(0, |state| state.epoch);
+        let purpose = Purpose::Changes { remote: remote.clone(), epoch };
+        let ingress = self.own_ingress();
         self.request("subscribe", (&from, &to), &body, ingress, purpose, now);
         if self.config.stubs == Stubs::Played
             && let Some(state) = self.remotes.get_mut(remote)
@@ -206,6 +209,20 @@ impl RuntimeUa {
             }
         }
         self.learn(remote, list, now);
+        self.give_places_back(remote);
+    }
+
+    /// Gives back the places of earlier connections that no address points at any more.
+    fn give_places_back(&mut self, remote: &Url) {
+        let Some(state) = self.remotes.get_mut(remote) else { return };
+        let learnt = &state.learnt;
+        let is_used = |target: &Target| learnt.values().any(|used| used == target);
+        let (used, unused) = std::mem::take(&mut state.retired).into_iter().partition(is_used);
+        state.retired = used;
+        let unused: Vec<Target> = unused;
+        for target in unused {
+            self.bus.remove_place(target);
+        }
     }
 
     /// Says that `list` lives in `remote`, as long as the present connection stands.
@@ -251,9 +268,8 @@ impl RuntimeUa {
 
     /// The remote runtime that `from` belongs to: one that is known, or the one whose Registry it is.
     fn remote_at(&mut self, from: &Url) -> Option<Url> {
-        let known = self.remotes.keys().find(|remote| remote.address().covers(&from.address()));
-        if let Some(known) = known {
-            return Some(known.clone());
+        if let Some(known) = self.remote_over(from) {
+            return Some(known);
         }
         let runtime = Url::parse(from.as_str().strip_suffix("/registry")?).ok()?;
         let is_runtime = matches!(runtime.address().scheme(), "hyperty-runtime" | "runtime");

@@ -21,6 +21,7 @@ impl RuntimeUa {
         match note {
             Note::Message(delivery) => self.on_message(&delivery, now),
             Note::Unknown { to, message } => self.on_unknown(to, Some(&message), now),
+            Note::UnknownStream { from, stream } => self.on_unknown_stream(from, stream, now),
             Note::UnknownSender { from } => self.on_unknown(from, None, now),
             Note::NotHere { link, to } => {
                 if let Some(remote) = self.remote_of_link(link) {
@@ -121,9 +122,7 @@ impl RuntimeUa {
     /// Control of the hand-over that came by Message Node.
     fn on_path_control(&mut self, message: &Message, now: Instant) {
         let sender = Url::parse(&message.from()).ok();
-        let remote = sender.as_ref().and_then(|from| {
-            self.remotes.keys().find(|remote| remote.address().covers(&from.address())).cloned()
-        });
+        let remote = sender.as_ref().and_then(|from| self.remote_over(from));
         let (Some(remote), Some(body)) = (remote, message.body()) else {
             self.bus.drop_for(Drop::Control);
             return;

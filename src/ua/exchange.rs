@@ -26,8 +26,8 @@ pub(super) enum Purpose {
     Setup { attempt: u64, step: Step },
     /// "Add Handler listener to minibus for new P2P Connection".
     HandlerListener { remote: Url, path: Url },
-    /// "Subscribe for Registry changes".
-    Changes { remote: Url },
+    /// "Subscribe for Registry changes", asked over the connection that turned live as number `epoch`.
+    Changes { remote: Url, epoch: u64 },
     /// An unknown address at its domain registry.
     LookUp { address: Url },
     /// Nothing depends on the answer.
@@ -107,11 +107,18 @@ impl RuntimeUa {
                 self.handler_path = true;
                 self.check_ready();
             }
-            Purpose::RequesterPath { stub, remote } => self.begin_request(&stub, &remote, now),
+            Purpose::RequesterPath { stub, remote } => {
+                self.on_requester_path(&remote);
+                self.begin_request(&stub, &remote, now);
+            }
             Purpose::Register { url } => self.on_registered(&url, true),
             Purpose::Setup { attempt, step } => self.on_setup_answer(attempt, step, response, now),
             Purpose::HandlerListener { remote, path } => self.turn_to_direct(&remote, &path, now),
-            Purpose::Changes { remote } => self.on_changes_accepted(&remote, response, now),
+            Purpose::Changes { remote, epoch } => {
+                if self.is_epoch(&remote, epoch) {
+                    self.on_changes_accepted(&remote, response, now);
+                }
+            }
             Purpose::LookUp { address } => self.on_looked_up(&address, Some(response), now),
             Purpose::Tidy => {}
         }
@@ -126,16 +133,20 @@ impl RuntimeUa {
             }
             Purpose::Register { url } => {
                 self.log(format!("{url} was not registered: {code} {reason}"));
-                self.on_registered(&url, false);
+                self.retry_registration(&url, code, now);
             }
             Purpose::Setup { attempt, step } => {
                 let reason = format!("{} was answered {code}: {reason}", step.describe());
                 self.end_attempt(attempt, &reason, now);
             }
-            Purpose::HandlerListener { remote, .. } => {
-                self.on_path_refused(&remote, &format!("{code} {reason}"), now);
+            Purpose::HandlerListener { remote, path } => {
+                self.on_path_refused(&remote, &path, &format!("{code} {reason}"), now);
             }
-            Purpose::Changes { remote } => self.on_changes_refused(&remote),
+            Purpose::Changes { remote, epoch } => {
+                if self.is_epoch(&remote, epoch) {
+                    self.on_changes_refused(&remote);
+                }
+            }
             Purpose::LookUp { address } => self.on_looked_up(&address, None, now),
             Purpose::Tidy => {}
         }

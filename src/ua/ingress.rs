@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::{
-    address::Address,
+    address::{Address, Url},
     bus::{Drop, FromCheck, MessageBus, Note},
     handover::{Announced, ControlError, Peer},
     link::{Delivery, DirectSink, Ingress, LinkId, Outbox, Path},
@@ -65,8 +65,10 @@ pub struct P2pIngress {
     direct: Arc<dyn DirectSink>,
     connection: u64,
     announced: Announced,
-    /// The `from` that was judged last, with the judgement good for the next message too.
+    /// The `from` that was judged last and found to be the peer's, which is good for the next message too.
     last_from: String,
+    /// The `from` that was noted last as one of which nothing is known; it is judged again each time.
+    last_unknown: String,
 }
 
 impl P2pIngress {
@@ -77,8 +79,16 @@ impl P2pIngress {
         direct: Arc<dyn DirectSink>,
         connection: u64,
     ) -> Self {
-        let announced = Announced::default();
-        P2pIngress { bus, inbox, peer, direct, connection, announced, last_from: String::new() }
+        P2pIngress {
+            bus,
+            inbox,
+            peer,
+            direct,
+            connection,
+            announced: Announced::default(),
+            last_from: String::new(),
+            last_unknown: String::new(),
+        }
     }
 
     /// A message frame has come; number 0 is a plain message.
@@ -144,11 +154,13 @@ impl P2pIngress {
                 self.bus.drop_for(Drop::ForgedFrom);
                 return Err(LinkFault::ForgedFrom(from.into_owned()));
             }
-            FromCheck::Unknown => self.bus.note_unknown_sender(&from),
-            FromCheck::Peers => {}
+            FromCheck::Unknown if *from == *self.last_unknown => {}
+            FromCheck::Unknown => {
+                self.bus.note_unknown_sender(&from);
+                from.as_ref().clone_into(&mut self.last_unknown);
+            }
+            FromCheck::Peers => from.as_ref().clone_into(&mut self.last_from),
         }
-        self.last_from.clear();
-        self.last_from.push_str(&from);
         Ok(())
     }
 
@@ -165,6 +177,8 @@ pub struct NodeIngress {
     bus: Arc<MessageBus>,
     peers: Arc<RwLock<Vec<Arc<Peer>>>>,
     link: LinkId,
+    /// Whose numbered message came last: the next one is most likely the same peer's.
+    last: Option<Arc<Peer>>,
 }
 
 impl NodeIngress {
@@ -173,14 +187,14 @@ impl NodeIngress {
         peers: Arc<RwLock<Vec<Arc<Peer>>>>,
         link: LinkId,
     ) -> Self {
-        NodeIngress { bus, peers, link }
+        NodeIngress { bus, peers, link, last: None }
     }
 
     /// A text frame has come.
     ///
     /// # Errors
     /// [`ParseError`] if it is no message; it has been counted.
-    pub fn on_text(&self, text: Bytes, now: Instant) -> Result<(), ParseError> {
+    pub fn on_text(&mut self, text: Bytes, now: Instant) -> Result<(), ParseError> {
         let message = Message::parse_with(text, self.bus.limits()).inspect_err(|_| {
             self.bus.drop_for(Drop::NotAMessage);
         })?;
@@ -197,6 +211,9 @@ impl NodeIngress {
                 }
                 None => {
                     self.bus.drop_for(Drop::UnknownStream);
+                    if let Ok(from) = Url::parse(&message.from()) {
+                        self.bus.note(Note::UnknownStream { from, stream: hop.stream });
+                    }
                 }
             },
         }
@@ -205,12 +222,14 @@ impl NodeIngress {
 
     /// Whose stream it is: of the peer that we gave it to, else (it will say `unknown`) of the runtime that `from`
     /// lives in.
-    fn sender(&self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
-        let peers = self.peers.read();
-        if let Some(peer) = peers.iter().find(|peer| peer.receives(stream)) {
+    fn sender(&mut self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.receives(stream)) {
+            return Some(last.clone());
+        }
+        self.last = self.peers.read().iter().find(|peer| peer.receives(stream)).cloned();
+        if let Some(peer) = &self.last {
             return Some(peer.clone());
         }
-        drop(peers);
         Address::parse(&message.from()).ok().and_then(|from| self.bus.peer_of(&from))
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct LookUps {
     /// Each has a route to its MN stub in the table, so that the data plane does not ask again.
     known: HashMap<Url, (Instant, Target)>,
     by_expiry: BTreeSet<(Instant, Url)>,
+    /// Streams that nobody here knows, by the sender that is being looked up to be told.
+    unknown_streams: HashMap<Url, u128>,
 }
 
 impl LookUps {
@@ -59,6 +61,18 @@ impl RuntimeUa {
         }
     }
 
+    /// A runtime sends us a stream that an earlier life of ours gave it: find its stub, and tell it.
+    pub(super) fn on_unknown_stream(&mut self, from: Url, stream: u128, now: Instant) {
+        if self.look_ups.unknown_streams.len() < limits::LOOK_UPS_MAX {
+            self.look_ups.unknown_streams.insert(from.clone(), stream);
+            self.on_unknown(from.clone(), None, now);
+        }
+        if !self.look_ups.known.contains_key(&from) {
+            // Nothing was asked, so nothing will be found.
+            self.look_ups.unknown_streams.remove(&from);
+        }
+    }
+
     /// The domain registry has answered, or not.
     pub(super) fn on_looked_up(&mut self, address: &Url, answer: Option<&Message>, now: Instant) {
         let body = answer.and_then(Message::body_value);
@@ -81,6 +95,7 @@ impl RuntimeUa {
             && at <= now
         {
             self.forget_look_up(&address);
+            self.look_ups.unknown_streams.remove(&address);
         }
     }
 
@@ -91,7 +106,20 @@ impl RuntimeUa {
         if handler.is_some() {
             state.handler = handler;
         }
+        if let Some(stream) = self.look_ups.unknown_streams.remove(address) {
+            self.say_unknown(remote, stream);
+        }
         self.request_connection(remote, now);
+    }
+
+    fn say_unknown(&mut self, remote: &Url, stream: u128) {
+        let (ours, node) = (self.handler_url(), self.stub_towards(remote));
+        let Some(state) = self.remotes.get(remote) else { return };
+        if let (Some(theirs), Some(node)) = (state.handler.clone(), node) {
+            state.peer.set_endpoints(ours, theirs);
+            let _ = state.peer.set_stub(&node);
+            state.peer.say_unknown(stream);
+        }
     }
 
     /// Notes that `address` is being looked up: until that expires its messages go by Message Node without a

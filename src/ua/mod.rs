@@ -27,7 +27,7 @@ pub use config::{Output, RuntimeUrlError, Stubs, UaConfig};
 pub use ingress::{LinkFault, NodeIngress, P2pIngress};
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::Instant,
 };
@@ -70,6 +70,8 @@ pub struct RuntimeUa {
     /// Our Hyperties and data objects; the value is true once the domain registry has confirmed.
     registered: BTreeMap<Url, bool>,
     reregister_at: Option<Instant>,
+    /// What was removed while the domain registry could not be told.
+    removed_while_down: BTreeSet<Url>,
     connections: Connections,
     remotes: HashMap<Url, Remote>,
     peers: Arc<RwLock<Vec<Arc<Peer>>>>,
@@ -97,9 +99,10 @@ impl RuntimeUa {
             limits: config.limits.clone(),
             policy: config.policy,
             tap: config.tap.clone(),
+            inbox: Some(inbox.clone()),
         };
         let mut ua = RuntimeUa {
-            bus: Arc::new(MessageBus::new(bus_config, inbox.clone())),
+            bus: Arc::new(MessageBus::new(bus_config)),
             inbox,
             requests: Requests::new(limits::REQUEST_TIMEOUT, limits::REQUESTS_MAX),
             outputs: VecDeque::new(),
@@ -112,6 +115,7 @@ impl RuntimeUa {
             handler_path: false,
             registered: BTreeMap::new(),
             reregister_at: None,
+            removed_while_down: BTreeSet::new(),
             connections: Connections::default(),
             remotes: HashMap::new(),
             peers: Arc::default(),

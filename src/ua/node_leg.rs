@@ -41,10 +41,18 @@ impl RuntimeUa {
         let Some(leg) = self.nodes.get_mut(domain) else { return };
         leg.open = true;
         self.stub_has_room(domain, now);
-        if fresh && *domain == *self.bus.own().domain {
-            self.add_handler_path(now);
-            self.add_requester_paths(now);
-            self.register_all(now);
+        if *domain == *self.bus.own().domain {
+            match fresh {
+                true => {
+                    self.add_handler_path(now);
+                    self.add_requester_paths(now);
+                    self.register_all(now);
+                }
+                false => self.say_what_was_missed(now),
+            }
+            for url in std::mem::take(&mut self.removed_while_down) {
+                self.unregister(&url, now);
+            }
         }
         self.check_ready();
     }
@@ -72,6 +80,7 @@ impl RuntimeUa {
             return false;
         }
         self.registered.insert(url.clone(), false);
+        self.removed_while_down.remove(&url);
         self.register(&url, now);
         self.publish_change("add", &url, now);
         true
@@ -83,11 +92,13 @@ impl RuntimeUa {
             return false;
         }
         self.publish_change("remove", url, now);
-        if self.is_open() {
-            let (from, to) = (self.registry_url(), domain_registry(url));
-            let body = json!({ "resource": url.as_str() });
-            let ingress = self.own_ingress();
-            self.request("delete", (&from, &to), &body, ingress, Purpose::Tidy, now);
+        match self.is_open() {
+            true => self.unregister(url, now),
+            false if self.removed_while_down.len() < limits::RESOURCES_MAX => {
+                self.removed_while_down.insert(url.clone());
+            }
+            // It stays registered until the registration expires.
+            false => {}
         }
         true
     }
@@ -122,6 +133,20 @@ impl RuntimeUa {
             *state |= confirmed;
         }
         self.check_ready();
+    }
+
+    pub(super) fn on_requester_path(&mut self, remote: &Url) {
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.requester_path = true;
+        }
+    }
+
+    /// A registration was answered otherwise than 200. One without an answer may have been lost.
+    pub(super) fn retry_registration(&mut self, url: &Url, code: u16, now: Instant) {
+        if code == 408 && self.registered.get(url) == Some(&false) {
+            self.register(url, now);
+        }
+        self.on_registered(url, false);
     }
 
     pub(super) fn retry_handler_path(&mut self, code: u16, reason: &str, now: Instant) {
@@ -218,6 +243,27 @@ impl RuntimeUa {
         let runtime = self.config.runtime.address();
         let instance = &runtime.as_str()[runtime.base().len()..];
         format!("{}/{kind}{instance}{suffix}", runtime.base())
+    }
+
+    /// What came up, or got lost, while the session was without a socket. Said twice it does no harm.
+    fn say_what_was_missed(&mut self, now: Instant) {
+        if !self.handler_path {
+            self.add_handler_path(now);
+        }
+        if self.reregister_at.is_none() {
+            return self.register_all(now);
+        }
+        let missed = self.registered.iter().filter(|(_, confirmed)| !**confirmed);
+        for url in missed.map(|(url, _)| url.clone()).collect::<Vec<_>>() {
+            self.register(&url, now);
+        }
+    }
+
+    fn unregister(&mut self, url: &Url, now: Instant) {
+        let (from, to) = (self.registry_url(), domain_registry(url));
+        let body = json!({ "resource": url.as_str() });
+        let ingress = self.own_ingress();
+        self.request("delete", (&from, &to), &body, ingress, Purpose::Tidy, now);
     }
 
     fn register_all(&mut self, now: Instant) {

@@ -11,6 +11,7 @@ use crate::{
     bus::Incoming,
     handover::{Config, Event, Outcome, Peer},
     limits,
+    link::Sink,
     message::Message,
     registry::{ListenerKey, Place},
     slab::Target,
@@ -19,7 +20,6 @@ use crate::{
 };
 
 /// One remote runtime.
-#[derive(Debug)]
 pub(super) struct Remote {
     pub(super) peer: Arc<Peer>,
     /// For addresses that count whichever connection there is: the runtime itself, what was looked up.
@@ -31,12 +31,15 @@ pub(super) struct Remote {
     pub(super) learnt: HashMap<Url, Target>,
     /// Where addresses learnt over the present connection point.
     pub(super) learning: Option<Target>,
+    /// Where addresses learnt over earlier connections point, until the list is replaced.
+    pub(super) retired: Vec<Target>,
     /// Counts the connections that turned live; the generation in the peer's slot.
     pub(super) epoch: u64,
     /// The stub whose connection carries messages, with the URL that `resolve` gives.
     pub(super) direct: Option<(Url, Url)>,
-    /// The p2p-connectionUrl's listener, of a Handler's connection.
-    pub(super) path_listener: Option<ListenerKey>,
+    /// The MessageBus's listener on the p2p-connectionUrl of a Handler's connection, and its sink: messages go
+    /// this way.
+    pub(super) path_listener: Option<(ListenerKey, Arc<dyn Sink>)>,
     /// Our listener on `<remote>/registry/changes`, while we are subscribed or asking.
     pub(super) changes_listener: Option<ListenerKey>,
     /// The remote Registry has accepted our subscription.
@@ -47,6 +50,8 @@ pub(super) struct Remote {
     pub(super) handler: Option<Url>,
     /// Our Requester stub for it.
     pub(super) requester: Option<Url>,
+    /// The Message Node has confirmed the path to that stub.
+    pub(super) requester_path: bool,
     /// When the Requester tries again, and how often it has in a row.
     pub(super) retry_at: Option<Instant>,
     pub(super) retries: u32,
@@ -110,8 +115,13 @@ impl RuntimeUa {
         state.epoch += 1;
         state.retries = 0;
         state.retry_at = None;
-        state.learning =
-            Some(self.bus.add_place(Place::Learnt { peer: peer.clone(), generation: state.epoch }));
+        let place = Place::Learnt { peer: peer.clone(), generation: state.epoch };
+        match state.learning.replace(self.bus.add_place(place)) {
+            Some(unused) if state.learnt.is_empty() => {
+                self.bus.remove_place(unused);
+            }
+            past => state.retired.extend(past),
+        }
         peer.slot().store(state.epoch, Status::Live);
         if let Some(direct) = self.direct_path(&stub, remote, path) {
             peer.open_direct(direct, path.clone(), now);
@@ -125,12 +135,18 @@ impl RuntimeUa {
         self.subscribe_to_changes(remote, now);
     }
 
+    /// True if the connection to `remote` that turned live as number `epoch` is the last that did.
+    pub(super) fn is_epoch(&self, remote: &Url, epoch: u64) -> bool {
+        self.remotes.get(remote).is_some_and(|state| state.epoch == epoch)
+    }
+
     /// The direct connection is gone: the addresses go by Message Node again, what was learnt by it is retired.
     pub(super) fn turn_to_node(&mut self, remote: &Url, status: Status, now: Instant) {
         let Some(state) = self.remotes.get_mut(remote) else { return };
         state.direct = None;
         state.peer.slot().store(state.epoch, status);
-        let keys = [state.path_listener.take(), state.changes_listener.take()];
+        let path_listener = state.path_listener.take().map(|(key, _)| key);
+        let keys = [path_listener, state.changes_listener.take()];
         state.changes_accepted = false;
         let unsubscribe = std::mem::take(&mut state.subscribed_here);
         let (peer, target) = (state.peer.clone(), state.target);
@@ -204,6 +220,12 @@ impl RuntimeUa {
         }
     }
 
+    /// The known remote runtime that `address` is a part of; the nearest, if one runtime's URL is below another's.
+    pub(super) fn remote_over(&self, address: &Url) -> Option<Url> {
+        let over = self.remotes.keys().filter(|of| of.address().covers(&address.address()));
+        over.max_by_key(|of| of.as_str().len()).cloned()
+    }
+
     /// The remote runtime behind a link.
     pub(super) fn remote_of_link(&self, link: crate::link::LinkId) -> Option<Url> {
         let of = self.remotes.values().find(|remote| remote.peer.link() == link)?;
@@ -228,6 +250,7 @@ impl RuntimeUa {
             looked_up: HashSet::new(),
             learnt: HashMap::new(),
             learning: None,
+            retired: Vec::new(),
             epoch: 0,
             direct: None,
             path_listener: None,
@@ -236,6 +259,7 @@ impl RuntimeUa {
             subscribed_here: false,
             handler: None,
             requester: None,
+            requester_path: false,
             retry_at: None,
             retries: 0,
             handler_generation: 0,

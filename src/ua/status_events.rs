@@ -69,9 +69,9 @@ impl RuntimeUa {
 
     /// The Handler stub's answer to the Registry's request was no 200, or did not come: the connection is of
     /// no use.
-    pub(super) fn on_path_refused(&mut self, remote: &Url, reason: &str, now: Instant) {
+    pub(super) fn on_path_refused(&mut self, remote: &Url, path: &Url, reason: &str, now: Instant) {
         let Some(state) = self.remotes.get(remote) else { return };
-        let Some((stub, _)) = state.direct.clone() else { return };
+        let Some((stub, _)) = state.direct.clone().filter(|(_, of)| of == path) else { return };
         self.log(format!("the Handler stub did not add its listener for {remote}: {reason}"));
         match self.attempt_of(&stub, remote) {
             Some(attempt) => self.end_attempt(attempt, reason, now),
@@ -146,11 +146,11 @@ impl RuntimeUa {
         let Ok(path) = event.stub.join(&id) else { return };
         self.set_direct(&event.remote, &event.stub, &path);
         let Some(deployed) = self.stubs.get(&event.stub) else { return };
-        let listener =
-            Listener { url: path.clone(), link: None, sink: deployed.sandbox.path(path.clone()) };
+        let sink = deployed.sandbox.path(path.clone());
+        let listener = Listener { url: path.clone(), link: None, sink: sink.clone() };
         let key = self.bus.add_path_listener(listener);
         if let Some(state) = self.remotes.get_mut(&event.remote)
-            && let Some(old) = state.path_listener.replace(key)
+            && let Some((old, _)) = state.path_listener.replace((key, sink))
         {
             self.bus.remove_listener(&old);
         }

@@ -84,10 +84,8 @@ impl RuntimeUa {
         {
             self.deploy(stub);
         }
-        match self.stubs.values().find(|stub| stub.covers(from.as_str())) {
-            Some(stub) => stub.ingress(),
-            None => Ingress::LOCAL,
-        }
+        let owner = self.stubs.values().find(|stub| stub.covers(from.as_str()));
+        owner.map_or(Ingress::LOCAL, DeployedStub::ingress)
     }
 
     /// Wants a connection to `remote`: deploys the Requester, if there is no connection and none on its way.
@@ -98,14 +96,15 @@ impl RuntimeUa {
         {
             return;
         }
-        let stub = match self.remotes.get(remote) {
+        let (stub, path_stands) = match self.remotes.get(remote) {
             Some(state) if state.handler.is_none() || state.retry_at.is_some() => return,
-            Some(state) => state.requester.clone(),
+            Some(state) => (state.requester.clone(), state.requester_path),
             None => return,
         };
         let stub = match stub {
-            // Its path stands; what remains is the set-up.
-            Some(stub) => return self.begin_request(&stub, remote, now),
+            // What remains is the set-up.
+            Some(stub) if path_stands => return self.begin_request(&stub, remote, now),
+            Some(stub) => stub,
             None => {
                 let url = self.own_url(&format!("p2prequester/{}", self.next_requester));
                 self.next_requester += 1;
@@ -132,9 +131,7 @@ impl RuntimeUa {
         let (setup, actions) =
             Setup::request(stub.clone(), self.config.runtime.clone(), handler, local);
         let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
-        if generation == 1 {
-            self.set_status(id, Status::Created, None, now);
-        }
+        self.set_status(id, Status::Created, None, now);
         self.perform(id, actions, now);
     }
 
@@ -400,7 +397,7 @@ impl RuntimeUa {
         let sandbox = &self.stubs.get(stub)?.sandbox;
         let entrance = match stub == path {
             true => sandbox.default_path(),
-            false => sandbox.path(path.clone()),
+            false => self.remotes.get(remote)?.path_listener.as_ref()?.1.clone(),
         };
         let connection: Arc<dyn DirectSink> = match self.config.stubs {
             Stubs::Played => Arc::new(PlayedLink),

@@ -6,6 +6,11 @@
 
 #![allow(dead_code)] // Each test file uses a part of it.
 
+#[path = "world/links.rs"]
+mod links;
+#[path = "world/party.rs"]
+mod party;
+
 use std::{
     collections::VecDeque,
     sync::{
@@ -19,15 +24,16 @@ use bytes::Bytes;
 use hyperty_router::{
     address::{Address, Url},
     bus::{PostError, Posted, TargetReport},
-    link::{Delivery, Ingress, Outbox, Outgoing, Path, Refusal},
-    message::{Message, write_hop},
-    node::{FrameEnd, MessageNode, NodeConfig, Socket},
-    p2p::{Candidate, Description},
+    link::{Delivery, Ingress, Outgoing, Refusal},
+    message::write_hop,
+    node::{FrameEnd, MessageNode, NodeConfig},
     status::Status,
-    ua::{NodeIngress, Output, P2pIngress, RuntimeUa, UaConfig},
+    ua::Output,
 };
-use parking_lot::Mutex;
 use serde_json::{Value, json};
+
+use links::{Dial, Expect, Link};
+use party::Party;
 
 /// The domain of the Message Node and of all runtimes.
 pub(crate) const DOMAIN: &str = "example.org";
@@ -46,68 +52,13 @@ pub(crate) struct World {
     dials: Vec<Dial>,
     expects: Vec<Expect>,
     nodes_made: u8,
+    /// The keys that anybody was told to let in.
+    pub(crate) expected_keys: Vec<String>,
     /// Every attempt to dial fails at once.
     pub(crate) dials_fail: bool,
 }
 
-/// One runtime and what its owner would hold.
-pub(crate) struct Party {
-    pub(crate) name: &'static str,
-    pub(crate) url: Url,
-    pub(crate) ua: RuntimeUa,
-    /// The P2P endpoint's key and address.
-    description: Description,
-    /// The MN stub's queue, and the session at the other end.
-    stub: Arc<Outbox<Outgoing>>,
-    ingress: NodeIngress,
-    socket: Option<Arc<Socket>>,
-    token: Option<String>,
-    /// Under way to the Message Node and from it.
-    up: Flight<Bytes>,
-    down: Flight<Bytes>,
-    /// Each message that the runtime itself wrote, in order.
-    pub(crate) written: Arc<Mutex<Vec<Message>>>,
-    /// Each message that came from the Message Node, in order.
-    pub(crate) from_node: Vec<Value>,
-    /// What the listeners of its Hyperties took, in order.
-    pub(crate) heard: Arc<Mutex<Vec<(Path, Value)>>>,
-    pub(crate) statuses: Vec<(Url, Status, Url)>,
-    pub(crate) undelivered: Vec<(u16, Message)>,
-    pub(crate) log: Vec<String>,
-    pub(crate) ready: bool,
-    /// False after [`World::kill`]: it does nothing any more.
-    alive: bool,
-}
-
-/// A direct link between two runtimes.
-pub(crate) struct Link {
-    pub(crate) ends: [End; 2],
-    /// When both sides notice that it is cut; what is sent meanwhile is lost.
-    noticed_at: Option<Instant>,
-}
-
-/// One side of a link.
-pub(crate) struct End {
-    pub(crate) party: usize,
-    connection: u64,
-    queue: Arc<Outbox<Outgoing>>,
-    flight: Flight<Outgoing>,
-    ingress: P2pIngress,
-}
-
 type Flight<T> = VecDeque<(Instant, T)>;
-
-struct Dial {
-    party: usize,
-    connection: u64,
-    fingerprint: String,
-}
-
-struct Expect {
-    party: usize,
-    connection: u64,
-    fingerprint: String,
-}
 
 impl World {
     /// A Message Node, and runtimes with these names whose sessions are about to open.
@@ -122,6 +73,7 @@ impl World {
             dials: Vec::new(),
             expects: Vec::new(),
             nodes_made: 1,
+            expected_keys: Vec::new(),
             dials_fail: false,
         };
         for name in names {
@@ -135,8 +87,8 @@ impl World {
     /// The same, run until each has its Hyperty `hyperty://example.org/<name>` registered and is ready.
     pub(crate) fn ready(names: &[&'static str]) -> World {
         let mut world = World::new(names);
-        for party in 0..names.len() {
-            world.add_hyperty(party, &hyperty(names[party]));
+        for (party, name) in names.iter().enumerate() {
+            world.add_hyperty(party, &hyperty(name));
         }
         world.run_until("all are ready", |world| world.parties.iter().all(|party| party.ready));
         world
@@ -395,62 +347,13 @@ impl World {
                 self.join();
             }
             Output::Expect { connection, fingerprint } => {
+                self.expected_keys.push(fingerprint.clone());
                 self.expects.push(Expect { party: at, connection, fingerprint });
                 self.join();
             }
             Output::Close { connection, reason } => self.close(at, connection, &reason),
             Output::Undelivered { message, code } => party.undelivered.push((code, message)),
             Output::Log(line) => party.log.push(line),
-        }
-    }
-
-    /// Joins whoever dials with whoever expects them, as the keys say.
-    fn join(&mut self) {
-        let key = |party: &Party| party.description.fingerprint.clone();
-        let met = self.dials.iter().enumerate().find_map(|(at, dial)| {
-            let fits = |expect: &Expect| {
-                dial.fingerprint == key(&self.parties[expect.party])
-                    && expect.fingerprint == key(&self.parties[dial.party])
-            };
-            Some((at, self.expects.iter().position(fits)?))
-        });
-        let Some((dial, expect)) = met else { return };
-        let (dial, expect) = (self.dials.remove(dial), self.expects.remove(expect));
-        let sides = [(dial.party, dial.connection), (expect.party, expect.connection)];
-        let queues = [(); 2].map(|()| Arc::new(Outbox::new(1 << 16, 64 << 20)));
-        let mut ends = Vec::new();
-        for ((party, connection), queue) in sides.into_iter().zip(queues) {
-            let up = self.parties[party].ua.link_up(connection, queue.clone(), self.now);
-            if let Some(ingress) = up {
-                let flight = VecDeque::new();
-                ends.push(End { party, connection, queue, flight, ingress });
-            }
-        }
-        match <[End; 2]>::try_from(ends) {
-            Ok(ends) => self.links.push(Link { ends, noticed_at: None }),
-            Err(ends) => {
-                for end in ends {
-                    end.queue.close();
-                    self.parties[end.party].ua.link_down(end.connection, "refused", self.now);
-                }
-            }
-        }
-    }
-
-    /// One side closes its connection, or gives up before there was one.
-    fn close(&mut self, party: usize, connection: u64, reason: &str) {
-        self.dials.retain(|of| (of.party, of.connection) != (party, connection));
-        self.expects.retain(|of| (of.party, of.connection) != (party, connection));
-        let is = |end: &End| (end.party, end.connection) == (party, connection);
-        if let Some(at) = self.links.iter().position(|link| link.ends.iter().any(is)) {
-            self.break_link(at, reason);
-        }
-    }
-
-    fn break_link(&mut self, at: usize, reason: &str) {
-        for end in self.links.remove(at).ends {
-            end.queue.close();
-            self.parties[end.party].ua.link_down(end.connection, reason, self.now);
         }
     }
 
@@ -483,110 +386,6 @@ impl World {
         }
         moved
     }
-
-    fn carry_links(&mut self) -> bool {
-        let now = self.now;
-        let mut moved = false;
-        let mut broken = Vec::new();
-        for (at, link) in self.links.iter_mut().enumerate() {
-            let lost = link.noticed_at.is_some();
-            for end in &mut link.ends {
-                let mut queued = Vec::new();
-                end.queue.try_drain(&mut queued, 256);
-                moved |= !queued.is_empty();
-                if !lost {
-                    end.flight.extend(queued.into_iter().map(|item| (now + LINK_LATENCY, item)));
-                }
-            }
-            let [a, b] = &mut link.ends;
-            for fault in [carry(a, b, now, &mut moved), carry(b, a, now, &mut moved)] {
-                broken.extend(fault.map(|fault| (at, fault)));
-            }
-            if link.noticed_at.is_some_and(|at| at <= now) {
-                broken.push((at, "cut".to_owned()));
-            }
-        }
-        broken.dedup_by_key(|(at, _)| *at);
-        for (at, reason) in broken.into_iter().rev() {
-            moved = true;
-            self.break_link(at, &reason);
-        }
-        moved
-    }
-}
-
-impl Party {
-    fn new(name: &'static str, number: u8) -> Party {
-        let url = Url::parse(&format!("hyperty-runtime://{DOMAIN}/{name}")).unwrap();
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let tap = written.clone();
-        let tap = move |delivery: Delivery| {
-            tap.lock().push(delivery.message);
-            Ok(())
-        };
-        let config = UaConfig::new(url.clone(), Arc::new(numbers(number))).unwrap();
-        let mut ua = RuntimeUa::new(UaConfig { tap: Some(Arc::new(tap)), ..config });
-        let stub = Arc::new(Outbox::new(1 << 16, 64 << 20));
-        let ingress = ua.add_node(DOMAIN, stub.clone());
-        let description = Description {
-            fingerprint: format!("sha-256 {}", vec![format!("{number:02X}"); 32].join(":")),
-            candidates: vec![Candidate(([127, 0, 0, 1], 4000 + u16::from(number)).into())],
-        };
-        ua.set_local_description(description.clone());
-        Party {
-            name,
-            url,
-            ua,
-            description,
-            stub,
-            ingress,
-            socket: None,
-            token: None,
-            up: VecDeque::new(),
-            down: VecDeque::new(),
-            written,
-            from_node: Vec::new(),
-            heard: Arc::default(),
-            statuses: Vec::new(),
-            undelivered: Vec::new(),
-            log: Vec::new(),
-            ready: false,
-            alive: true,
-        }
-    }
-
-    fn take_from_node(&mut self, frame: Bytes, now: Instant) {
-        let message: Value = serde_json::from_slice(&frame).expect("JSON");
-        if message["from"] == "mn:/session" {
-            assert_eq!(message["body"]["code"], 200, "{message}");
-            let token = message["body"]["runtimeToken"].as_str();
-            if let Some(token) = token {
-                self.token = Some(token.to_owned());
-            }
-            self.ua.node_opened(DOMAIN, token.is_some(), now);
-            return;
-        }
-        self.from_node.push(message);
-        self.ingress.on_text(frame, now).expect("the Message Node sends messages");
-    }
-}
-
-/// What is due from one end to the other; the fault that ends the link.
-fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option<String> {
-    for item in due(&mut from.flight, now) {
-        *moved = true;
-        let taken = match &item {
-            Outgoing::Message { bytes, hop } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                to.ingress.on_message(number, bytes.clone(), now)
-            }
-            Outgoing::Control(control) => to.ingress.on_control(control, now),
-        };
-        if let Err(fault) = taken {
-            return Some(fault.to_string());
-        }
-    }
-    None
 }
 
 /// The Hyperty of the runtime `name`.
@@ -621,14 +420,6 @@ fn node(number: u8) -> Arc<MessageNode> {
         }
     };
     Arc::new(MessageNode::new(NodeConfig::new(DOMAIN), random).unwrap())
-}
-
-fn numbers(number: u8) -> impl Fn() -> u128 + Send + Sync {
-    let next = AtomicU64::new(u64::from(number) + 1);
-    move || {
-        let drawn = next.fetch_add(1 << 8, Ordering::Relaxed);
-        u128::from(mix(drawn)) << 64 | u128::from(mix(!drawn))
-    }
 }
 
 /// SplitMix64's finaliser.

@@ -132,3 +132,29 @@ fn our_own_registry_answers_with_what_lives_here() {
     assert_eq!(out[1]["emitted"][0]["body"]["code"], 400);
     assert_eq!(out[2]["emitted"][0]["body"]["code"], 400);
 }
+
+/// A runtime's URL may stand below another's: a subscription is the nearest one's, in every run.
+#[test]
+fn of_two_runtimes_the_nearest_is_meant() {
+    let (inner, ours) = (format!("{BOB}/inner"), format!("{OURS}/registry"));
+    let body = json!({ "subscribe": [format!("{ours}/changes")] });
+    let subscribe = message("subscribe", &format!("{inner}/registry"), json!(ours), body);
+    let topic = format!("{ours}/changes");
+    for _ in 0..8 {
+        check(
+            &[],
+            &[
+                (requester("created"), TAKEN),
+                (requester("live"), LIVE),
+                (status("p2prequester/2", "created", &inner), "local ~/p2prequester/2/status"),
+                (
+                    subscribe.clone(),
+                    "local ~/registry > response 200 hyperty-runtime://b.org/bob/inner/registry",
+                ),
+                // The end of Bob's connection is not the end of it.
+                (requester("disconnected"), TAKEN),
+                (to(&topic), "local ~/registry/changes"),
+            ],
+        );
+    }
+}

@@ -11,13 +11,13 @@ use hyperty_router::{
     address::Url,
     bus::P2pPolicy,
     link::Path,
-    node::{MessageNode, NodeConfig},
+    node::{
+        MessageNode, NodeConfig,
+        serve::{ServeHandle, serve},
+    },
     runtime::{Event, Events, Hyperty, Runtime, RuntimeConfig},
     status::Status,
-    transport::{
-        serve::{ServeHandle, serve},
-        websocket::ServerConfig,
-    },
+    transport::websocket::ServerConfig,
 };
 use parking_lot::Mutex;
 use tokio::{net::TcpListener, task::JoinHandle, time::timeout};

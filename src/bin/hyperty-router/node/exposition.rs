@@ -6,8 +6,9 @@ use std::{
 };
 
 use hyperty_router::{
+    node::serve::ServeCounters,
     node::{DropReason, Metrics},
-    transport::{serve::ServeCounters, websocket::ServerCounters},
+    transport::websocket::ServerCounters,
 };
 
 /// All of them.

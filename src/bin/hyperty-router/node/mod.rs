@@ -11,7 +11,7 @@ use std::{error::Error, sync::Arc};
 
 use hyperty_router::{
     node::MessageNode,
-    transport::serve::{ServeHandle, serve},
+    node::serve::{ServeHandle, serve},
 };
 use simd_json::{OwnedValue, json, prelude::Writable};
 use tokio::{net::TcpListener, sync::mpsc};

@@ -1,6 +1,6 @@
 //! A Message Node on the network: its WebSocket server, one task a socket, and its clock.
 //!
-//! What frames mean is the [`MessageNode`]'s; how they come and go is the [`websocket`](super::websocket)'s.
+//! What frames mean is the [`MessageNode`]'s; how they come and go is the [`websocket`](crate::transport::websocket)'s.
 
 use std::{
     collections::HashMap,
@@ -23,17 +23,17 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use super::{
-    Ended, Flow,
-    websocket::{
-        ServerConfig, ServerCounters, SocketEnd, Source, TextReceiver, WebSocketHandle,
-        WebSocketLink, WebSocketServer,
-    },
-};
 use crate::{
     limits::{SERVE_DRAIN, SERVE_TICK},
     link::{Drained, Outgoing},
     node::{FrameEnd, MessageNode, Socket},
+    transport::{
+        Ended, Flow,
+        websocket::{
+            ServerConfig, ServerCounters, SocketEnd, Source, TextReceiver, WebSocketHandle,
+            WebSocketLink, WebSocketServer,
+        },
+    },
 };
 
 /// Serves `node` on `listener`. Must be called within a tokio runtime; more than loopback is the caller's decision.

@@ -13,11 +13,11 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use hyperty_router::{
-    node::{MessageNode, NodeConfig},
-    transport::{
+    node::{
+        MessageNode, NodeConfig,
         serve::{ServeHandle, serve},
-        websocket::ServerConfig,
     },
+    transport::websocket::ServerConfig,
 };
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
