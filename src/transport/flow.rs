@@ -49,6 +49,9 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ended::ClosedHere => f.write_str("closed by us"),
+            Ended::ClosedByPeer { code, reason } if reason.is_empty() => {
+                write!(f, "closed by the peer with code {code}")
+            }
             Ended::ClosedByPeer { code, reason } => {
                 write!(f, "closed by the peer with code {code}: {reason}")
             }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    address::Url,
+    address::{Address, Url},
     bus::Incoming,
     handover::{Config, Event, Outcome, Peer},
     limits,
@@ -183,7 +183,16 @@ impl RuntimeUa {
                 Outcome::Returned { code, delivery } => (delivery, code),
                 Outcome::InDoubt { delivery } => (delivery, 504),
             };
-            self.outputs.push_back(Output::Undelivered { message: delivery.message, code });
+            self.tell_undelivered(delivery.message, code);
+        }
+    }
+
+    /// Our own words are nobody's loss but ours: requests among them have their time-outs.
+    fn tell_undelivered(&mut self, message: Message, code: u16) {
+        let is_own =
+            Address::parse(&message.from()).is_ok_and(|from| self.bus.own().is_ours(&from));
+        if !is_own {
+            self.outputs.push_back(Output::Undelivered { message, code });
         }
     }
 
@@ -206,7 +215,7 @@ impl RuntimeUa {
     /// to our owner.
     pub fn return_message(&mut self, message: Message, code: u16, now: Instant) {
         self.bus.return_message(&message, code, now);
-        self.outputs.push_back(Output::Undelivered { message, code });
+        self.tell_undelivered(message, code);
     }
 
     /// What a control word of the peer asks of the Registry.

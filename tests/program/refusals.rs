@@ -76,6 +76,24 @@ fn targets_of_an_array_fail_one_by_one() {
     }
 }
 
+/// Goal: without a Message Node what was posted comes back as refused at the end of the input, and nothing else does:
+/// what the runtime itself wanted to say is not its user's.
+#[test]
+fn what_never_left_is_refused_at_the_end() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (url, me) = (format!("ws://{closed}/ws"), hyperty("alice"));
+    let alice = runtime_url("alice");
+    let mut alice =
+        Program::start(&["runtime", "--runtime", &alice, "--node", &url, "--hyperty", &me]);
+    alice.say(update("alice", "bob", 1));
+    alice.end_input();
+    let (lines, status, log) = alice.finish();
+    assert!(status.success(), "{status}: {log}");
+    let [refused] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((&refused["event"], &refused["code"]), (&json!("refused"), &json!(503)));
+    assert_eq!((&refused["id"], &refused["to"]), (&json!(1), &json!(hyperty("bob"))));
+}
+
 /// Goal: Hyperties come and go by commands.
 #[test]
 fn commands_add_and_remove() {
