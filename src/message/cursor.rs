@@ -90,6 +90,9 @@ impl<'a> Cursor<'a> {
                 return self.unexpected("`,` or `}`");
             }
             self.skip_white_space();
+            if self.peek() == Some(b'}') {
+                return self.fail(ParseErrorKind::Syntax { expected: "a member's name" });
+            }
         }
         let name = self.string("a member's name")?;
         self.skip_white_space();

@@ -38,6 +38,7 @@ impl Control {
         } else if is("close") {
             self.counters.row(socket.number()).answer(200);
             self.close(socket, &from, now);
+            self.end_socket(socket, now);
             return FrameEnd::CloseSocket;
         } else if is("response") || is("update") {
             self.counters.row(socket.number()).drop(DropReason::Unreachable);
@@ -165,6 +166,15 @@ impl Control {
         on.into_iter().for_each(|on| {
             on.end();
         });
+    }
+
+    /// The socket that asked for a close ends, whatever the close named: a session that stands on it still waits
+    /// for another one, as after any lost socket.
+    fn end_socket(&mut self, socket: &Arc<Socket>, now: Instant) {
+        if !socket.is_ended() {
+            self.part(socket, now);
+            socket.end();
+        }
     }
 
     /// The session that has both this runtimeURL and this token.

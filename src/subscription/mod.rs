@@ -189,8 +189,13 @@ impl SubscriptionManager {
         }
     }
 
-    /// Lets `session` own `url` for `reason`. The edit is published by the caller.
+    /// Lets `session` own `url` for `reason`. Under [`Policy::Owner`] what others subscribed within it while
+    /// nobody owned it ends, for it would take the owner's messages away; topics stay. The edit is
+    /// published by the caller.
     pub fn own(&mut self, fib: &mut FibWriter, session: Target, url: &Url, reason: Reason) {
+        if self.policy == Policy::Owner {
+            self.evict(fib, session, url);
+        }
         self.ownership.own(fib, session, url, reason);
     }
 
@@ -306,6 +311,20 @@ impl SubscriptionManager {
             self.undo(fib, session, &url, records);
         }
         self.made.remove(&session);
+    }
+
+    /// Ends what others than `session` have subscribed at `url` and below, but topics and their own addresses.
+    fn evict(&mut self, fib: &mut FibWriter, session: Target, url: &Url) {
+        for (held, by) in self.copies.of_others(session, url) {
+            let address = held.address();
+            if is_topic(&address) || ownership::owner(&self.fib, &address) == Some(by) {
+                continue;
+            }
+            let records = self.made.get_mut(&by).and_then(|made| made.records.remove(&held));
+            if let Some(records) = records {
+                self.undo(fib, by, &held, records);
+            }
+        }
     }
 
     /// What others had subscribed for an address of `gone` goes to its new owner, else to whoever

@@ -228,6 +228,14 @@ impl Counted {
         false
     }
 
+    /// Where others than `session` stand at `url` and below. O(log n + what stands there).
+    pub(super) fn of_others(&self, session: Target, url: &Url) -> Vec<(Url, Target)> {
+        let here = self.0.get_key_value(url.as_str());
+        let all = here.into_iter().chain(below(&self.0, url));
+        let each = all.flat_map(|(url, by)| by.iter().map(move |(by, _)| (url, *by)));
+        each.filter(|(_, by)| *by != session).map(|(url, by)| (url.clone(), by)).collect()
+    }
+
     /// True if this was the last.
     pub(super) fn remove(&mut self, url: &Url, session: Target) -> bool {
         let Some(counts) = self.0.get_mut(url) else { return false };

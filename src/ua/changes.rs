@@ -74,12 +74,14 @@ impl RuntimeUa {
             && message.from() == registry
             && self.remotes.get(remote).is_some_and(|state| state.changes_accepted);
         let body = message.body_value().filter(|_| counts);
-        let Some(list) = body.as_ref().and_then(|body| body.get("value")) else {
+        // What is no list says nothing about what lives there: it must not empty the table.
+        let list = body.as_ref().and_then(|body| body.get("value")).filter(|list| list.is_array());
+        let Some(list) = list else {
             self.bus.drop_for(Drop::Control);
             return;
         };
         let operation = body.as_ref().and_then(|body| body.get("operation"));
-        match operation.and_then(|word| word.as_str()) {
+        match operation.map(|word| word.as_str().unwrap_or_default()) {
             None => self.replace_learnt(remote, urls(list), now),
             Some("add") => self.learn(remote, urls(list), now),
             Some("remove") => {

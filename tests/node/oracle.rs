@@ -94,6 +94,12 @@ impl Oracle {
 
     fn open(&mut self, who: usize) {
         self.subscribed.retain(|(by, ..)| *by != who);
+        // What others subscribed there while nobody owned it would take the owner's messages away.
+        let others = std::mem::take(&mut self.subscribed);
+        let stays = |(by, url, _): &(usize, &'static str, _)| {
+            !covers(runtime(who), url) || is_topic(url) || self.owner(url) == Some(*by)
+        };
+        self.subscribed = others.into_iter().filter(stays).collect();
         self.open.insert(who);
         self.own(who, runtime(who), true);
     }

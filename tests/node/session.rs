@@ -95,10 +95,27 @@ fn close_with_a_wrong_token_frees_nothing() {
         assert_eq!(net.frame(&mallory, close), FrameEnd::CloseSocket);
         assert_eq!(net.node.metrics().sessions, 2);
     }
+    assert!(mallory.socket.is_ended(), "the server closes, whatever the close named");
     assert!(!alice.socket.is_ended());
     let close = session(3, "close", RUNTIME).to_string();
     assert_eq!(net.frame(&alice, close), FrameEnd::CloseSocket);
     assert_eq!(net.node.metrics().sessions, 1);
+}
+
+/// "One party's subscription never takes another's messages away": what was subscribed before the runtime opened
+/// ends, but topics stay.
+#[test]
+fn a_runtime_gets_its_messages_whoever_subscribed_to_them_before_it_opened() {
+    let net = Net::new();
+    let mallory = net.client("mallory");
+    let (within, topic) = (format!("{RUNTIME}/ua"), format!("{RUNTIME}/registry/changes"));
+    assert_eq!(net.subscribe(&mallory, &[RUNTIME, &within, &topic]), 200);
+    let alice = net.client("alice");
+    net.send(&mallory, message(2, "update", &mallory.url, &within, json!({})));
+    assert_eq!(alice.take().len(), 1);
+    net.send(&alice, message(3, "update", RUNTIME, &topic, json!({})));
+    assert_eq!(mallory.take().len(), 1, "topics have any number of subscribers");
+    assert_eq!(net.node.metrics().subscriptions, 1);
 }
 
 /// "The last segment is a token if and only if it is UUID-shaped."

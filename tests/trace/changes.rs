@@ -87,6 +87,29 @@ fn others_cannot_say_what_lives_there() {
     );
 }
 
+/// An update whose `value` is no list, or whose `operation` is no word, says nothing: what was learnt stays.
+#[test]
+fn an_update_that_makes_no_sense_changes_nothing() {
+    let from = format!("{BOB}/registry");
+    let odd = |body| message("update", &from, json!(format!("{BOB}/registry/changes")), body);
+    check(
+        &[],
+        &[
+            (requester("created"), TAKEN),
+            (requester("live"), LIVE),
+            (changes(None, &[X]), LEARNT),
+            (odd(json!({ "value": Y })), LEARNT),
+            (odd(json!({ "value": {} })), LEARNT),
+            (odd(json!({ "value": null })), LEARNT),
+            (odd(json!({ "value": [Y], "operation": null })), LEARNT),
+            (odd(json!({ "value": [Y], "operation": 5 })), LEARNT),
+            (odd(json!({})), LEARNT),
+            (to(X), BY_REQUESTER),
+            (to(Y), UNKNOWN),
+        ],
+    );
+}
+
 /// What one runtime says does not take the addresses of another, nor ours.
 #[test]
 fn a_remote_registry_cannot_take_what_is_not_its_own() {

@@ -99,6 +99,9 @@ impl Settings {
             format!("--{flag} is needed, or `{key}` in the file given by --config")
         };
         let domain = options.domain.or(file.domain).ok_or_else(|| missing("domain", "domain"))?;
+        if domain.contains('/') {
+            return Err(format!("domain `{domain}`: a domain has no `/`"));
+        }
         let listen = options.listen.or(file.listen).ok_or_else(|| missing("listen", "listen"))?;
         check_domain(&domain)?;
         let policy = match options.policy.or(file.policy) {
