@@ -9,7 +9,7 @@ use crate::{
     bus::{Drop, MessageBus, Note},
     fib::Match,
     handover::Peer,
-    link::{Delivery, Ingress, Path, Refusal, Sink},
+    link::{Delivery, Ingress, LinkId, Path, Refusal, Sink},
     message::{Kind, Message, To, response_code},
     registry::{Place, Receiver, Resolution, Unreachable, resolve_incoming},
 };
@@ -42,6 +42,9 @@ impl MessageBus {
     /// try again. Everything else ends here and is counted.
     pub fn deliver(&self, delivery: Delivery, now: Instant) -> Result<Incoming, Refusal> {
         let ingress = delivery.ingress;
+        if ingress.link == LinkId::FORGED {
+            return Ok(self.drop_for(Drop::ForgedFrom));
+        }
         if ingress.path == Path::MessageNode && self.is_foreign_error(&delivery) {
             return Ok(self.drop_for(Drop::SwallowedError));
         }

@@ -23,6 +23,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u32);
 
+impl LinkId {
+    /// The mark of a message that came by a link from which it has no right to come: it takes its place in its
+    /// stream, so that nothing behind it waits, and is dropped where it would be delivered.
+    pub const FORGED: LinkId = LinkId(u32::MAX);
+}
+
 /// The kind of way a message takes or took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Path {

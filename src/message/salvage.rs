@@ -8,18 +8,23 @@ use crate::limits::MESSAGE_DEPTH_MAX;
 /// The `id`, as the JSON token it is, and the `from`, unescaped, of a text that is no message: what a 400
 /// needs. O(length), on a constant stack.
 ///
-/// `None` unless the text is one JSON object at its top level and has each of the two once and of a
-/// fitting type. What else is wrong with it does not matter: a missing `to`, another member given twice or
-/// of the wrong type, rubbish in the body within brackets that match.
+/// `None` unless the text begins as a JSON object and has each of the two once and of a fitting type before
+/// whatever breaks it. What that is does not matter: a missing `to`, another member given twice or of the wrong
+/// type, rubbish in the body, a missing end, bytes behind it.
 pub fn salvage(bytes: &[u8]) -> Option<(String, String)> {
-    let text = std::str::from_utf8(bytes).ok()?;
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok()?,
+    };
     let mut cursor = Cursor::new(text);
     cursor.enter_object().ok()?;
     let depth = Depth { outer: 1, max: MESSAGE_DEPTH_MAX };
     let (mut id, mut from, mut first) = (None, None, true);
-    while let Some(name) = cursor.next_member(first).ok()? {
+    while let Ok(Some(name)) = cursor.next_member(first) {
         let (member, start) = (Member::named(&name), cursor.at());
-        cursor.skip_value(depth).ok()?;
+        if cursor.skip_value(depth).is_err() {
+            break;
+        }
         let value = &text[start..cursor.at()];
         let twice = match member {
             Some(Member::Id) => id.replace(value).is_some(),
@@ -31,7 +36,6 @@ pub fn salvage(bytes: &[u8]) -> Option<(String, String)> {
         }
         first = false;
     }
-    cursor.end().ok()?;
     let from = string(from?)?;
     let id = id.filter(|id| is_id(id))?;
     Some((id.to_owned(), from))

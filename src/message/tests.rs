@@ -204,12 +204,14 @@ fn salvages_what_an_answer_needs() {
         (r#"{"id":7,"from":"\ud800"}"#, None),
         (r#"{"id":7,"from":["a"]}"#, None),
         (r#"{"id":7}"#, None),
-        (r#"{"id":7,"from":"a""#, None),
-        (r#"{"id":7,"from":"a"}}"#, None),
+        (r#"{"id":7,"from":"a""#, saved("7", "a")),
+        (r#"{"id":7,"from":"a"}}"#, saved("7", "a")),
+        (r#"{"id":7,"from":"a","body":{"a":[}"#, saved("7", "a")),
+        (r#"{"id":7,"from":"a"#, None),
         (r#"[{"id":7,"from":"a"}]"#, None),
         ("", None),
     ] {
         assert_eq!(salvage(text.as_bytes()), expected, "{text}");
     }
-    assert_eq!(salvage(b"{\"id\":7,\"from\":\"a\",\"x\":\"\xff\"}"), None);
+    assert_eq!(salvage(b"{\"id\":7,\"from\":\"a\",\"x\":\"\xff\"}"), saved("7", "a"));
 }

@@ -99,6 +99,8 @@ pub struct Setup {
     /// Our stub and our runtime.
     stub: Url,
     runtime: Url,
+    /// The process life of our runtime.
+    incarnation: u128,
     /// Their stub: the Handler stub's URL, or the Requester stub that invited.
     peer_stub: Url,
     ours: Description,
@@ -113,26 +115,25 @@ pub struct Setup {
 impl Setup {
     /// A Requester's: the set-up of a connection to the runtime whose Handler stub is `handler`.
     pub fn request(
-        stub: Url,
-        runtime: Url,
+        (stub, runtime, incarnation): (Url, Url, u128),
         handler: Url,
         ours: Description,
     ) -> (Self, Vec<Action>) {
-        let setup = Setup::new(Role::Requester, stub, runtime, handler, ours);
+        let party = (stub, runtime, incarnation);
+        let setup = Setup::new(Role::Requester, party, handler, ours);
         let allocate = setup.allocate();
         (setup, vec![allocate])
     }
 
     /// A Handler's: the answer to `request`, an invitation that has been read.
     pub fn accept(
-        stub: Url,
-        runtime: Url,
+        party: (Url, Url, u128),
         request: Message,
         invitation: &Invitation,
         ours: Description,
     ) -> (Self, Vec<Action>) {
         let peer_stub = invitation.reporter.clone();
-        let mut setup = Setup::new(Role::Handler, stub, runtime, peer_stub, ours);
+        let mut setup = Setup::new(Role::Handler, party, peer_stub, ours);
         setup.capable = invitation.handover;
         setup.their_object = Some(invitation.object.clone());
         let members = json!({ "value": { "handover": 1, "transport": Transport::Quic.word() } });
@@ -259,11 +260,17 @@ impl Setup {
         requests
     }
 
-    fn new(role: Role, stub: Url, runtime: Url, peer_stub: Url, ours: Description) -> Self {
+    fn new(
+        role: Role,
+        (stub, runtime, incarnation): (Url, Url, u128),
+        peer_stub: Url,
+        ours: Description,
+    ) -> Self {
         Setup {
             role,
             stub,
             runtime,
+            incarnation,
             peer_stub,
             ours,
             own_object: None,
@@ -315,6 +322,7 @@ impl Setup {
             object: object.clone(),
             transports: vec![Transport::Quic],
             handover: true,
+            incarnation: Some(self.incarnation),
         };
         let invite = Action::Request {
             step: Step::Invite,

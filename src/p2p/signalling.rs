@@ -56,6 +56,8 @@ pub struct Invitation {
     pub transports: Vec<Transport>,
     /// It is one of ours: it numbers messages and moves them between paths.
     pub handover: bool,
+    /// The process life of its runtime, if it says so: one of ours does.
+    pub incarnation: Option<u128>,
 }
 
 impl Invitation {
@@ -88,13 +90,16 @@ impl Invitation {
                 words.iter().filter_map(|word| Transport::from_word(word.as_str()?)).collect()
             }
         };
-        Ok(Invitation { reporter, runtime, object, transports, handover: is_capable(value) })
+        let handover = is_capable(value);
+        let incarnation = value.get("incarnation").and_then(|text| text.as_str());
+        let incarnation = incarnation.and_then(|text| u128::from_str_radix(text, 16).ok());
+        Ok(Invitation { reporter, runtime, object, transports, handover, incarnation })
     }
 
     /// `body` of the invitation.
     pub fn write(&self) -> OwnedValue {
         let transports: Vec<&str> = self.transports.iter().map(|each| each.word()).collect();
-        json!({ "value": {
+        let mut body = json!({ "value": {
             "reporter": self.reporter.as_str(),
             "runtime": self.runtime.as_str(),
             "url": self.object.as_str(),
@@ -102,7 +107,12 @@ impl Invitation {
             "name": "P2PConnection",
             "transports": transports,
             "handover": 1,
-        }})
+        }});
+        if let (Some(incarnation), Some(value)) = (self.incarnation, body.get_mut("value")) {
+            // Inserting into an object cannot fail.
+            let _ = value.insert("incarnation", format!("{incarnation:032x}"));
+        }
+        body
     }
 }
 
@@ -314,6 +324,7 @@ mod tests {
             object: Url::parse("connection://a/1").unwrap(),
             transports: vec![Transport::Quic],
             handover: true,
+            incarnation: Some(7),
         };
         let body = invitation.write();
         assert_eq!(Invitation::read("connection://a/1/subscription", Some(&body)), Ok(invitation));

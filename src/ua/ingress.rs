@@ -100,15 +100,15 @@ impl P2pIngress {
             self.bus.drop_for(Drop::NotAMessage);
             LinkFault::NotAMessage(error)
         })?;
-        self.check_from(&message)?;
         let hop = match number {
             0 => None,
             number => Some(self.announced.hop(number).ok_or(LinkFault::NoStream { number })?),
         };
-        let ingress = Ingress { path: Path::P2p, link: self.peer.link() };
-        let delivery = Delivery { message, ingress, hop };
-        receive(&self.bus, &self.peer, delivery, now);
-        Ok(())
+        let checked = self.check_from(&message);
+        let link = if checked.is_ok() { self.peer.link() } else { LinkId::FORGED };
+        let ingress = Ingress { path: Path::P2p, link };
+        receive(&self.bus, &self.peer, Delivery { message, ingress, hop }, now);
+        checked
     }
 
     /// A control frame has come.
@@ -150,10 +150,7 @@ impl P2pIngress {
             return Ok(());
         }
         match self.bus.check_from(&from, &self.peer) {
-            FromCheck::Forged => {
-                self.bus.drop_for(Drop::ForgedFrom);
-                return Err(LinkFault::ForgedFrom(from.into_owned()));
-            }
+            FromCheck::Forged => return Err(LinkFault::ForgedFrom(from.into_owned())),
             FromCheck::Unknown if *from == *self.last_unknown => {}
             FromCheck::Unknown => {
                 self.bus.note_unknown_sender(&from);

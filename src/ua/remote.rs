@@ -46,6 +46,8 @@ pub(super) struct Remote {
     pub(super) changes_accepted: bool,
     /// The remote runtime has subscribed to our Registry's changes.
     pub(super) subscribed_here: bool,
+    /// The process life of it that a set-up has told of.
+    pub(super) incarnation: Option<u128>,
     /// Its Handler stub, once known.
     pub(super) handler: Option<Url>,
     /// Our Requester stub for it.
@@ -266,6 +268,7 @@ impl RuntimeUa {
             changes_listener: None,
             changes_accepted: false,
             subscribed_here: false,
+            incarnation: None,
             handler: None,
             requester: None,
             requester_path: false,

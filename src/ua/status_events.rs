@@ -14,7 +14,7 @@ use crate::{
     message::{Kind, Message, To},
     registry::{
         Listener,
-        connections::{Change, Role, StatusEvent},
+        connections::{Change, P2pConnection, Role, StatusEvent},
     },
     status::Status,
     ua::{Output, RuntimeUa, Stubs, exchange::Purpose},
@@ -127,44 +127,61 @@ impl RuntimeUa {
     }
 
     fn on_live(&mut self, event: &StatusEvent, now: Instant) {
-        if self.remote(&event.remote).is_none() {
-            return;
+        if self.remote(&event.remote).is_some() {
+            self.carry_by(&event.stub, event.role, &event.remote, now);
         }
-        match event.role {
+    }
+
+    /// The live connection of `stub` carries the messages for `remote` from now on.
+    fn carry_by(&mut self, stub: &Url, role: Role, remote: &Url, now: Instant) {
+        match role {
             Role::Requester => {
-                self.set_direct(&event.remote, &event.stub, &event.stub);
-                self.turn_to_direct(&event.remote, &event.stub, now);
+                self.set_direct(remote, stub, stub);
+                self.turn_to_direct(remote, stub, now);
             }
-            Role::Handler => self.add_handler_listener(event, now),
+            Role::Handler => self.add_handler_listener(stub, remote, now),
         }
     }
 
     /// Generates the p2p-connectionUrl, listens on it at the MessageBus and has the Handler stub add it to its
     /// MiniBus.
-    fn add_handler_listener(&mut self, event: &StatusEvent, now: Instant) {
-        let id = self.connection_id(&event.stub, &event.remote);
-        let Ok(path) = event.stub.join(&id) else { return };
-        self.set_direct(&event.remote, &event.stub, &path);
-        let Some(deployed) = self.stubs.get(&event.stub) else { return };
+    fn add_handler_listener(&mut self, stub: &Url, remote: &Url, now: Instant) {
+        let id = self.connection_id(stub, remote);
+        let Ok(path) = stub.join(&id) else { return };
+        self.set_direct(remote, stub, &path);
+        let Some(deployed) = self.stubs.get(stub) else { return };
         let sink = deployed.sandbox.path(path.clone());
         let listener = Listener { url: path.clone(), link: None, sink: sink.clone() };
         let key = self.bus.add_path_listener(listener);
-        if let Some(state) = self.remotes.get_mut(&event.remote)
+        if let Some(state) = self.remotes.get_mut(remote)
             && let Some((old, _)) = state.path_listener.replace((key, sink))
         {
             self.bus.remove_listener(&old);
         }
-        let (from, stub) = (self.registry_url(), event.stub.as_str());
+        let (from, stub) = (self.registry_url(), stub.as_str());
         let body = json!({ "subscribe": [path.as_str()], "source": stub });
-        let purpose = Purpose::HandlerListener { remote: event.remote.clone(), path };
+        let purpose = Purpose::HandlerListener { remote: remote.clone(), path };
         let ingress = self.own_ingress();
         self.request("subscribe", (&from, stub), &body, ingress, purpose, now);
     }
 
     fn on_end(&mut self, event: &StatusEvent, now: Instant) {
         self.leave(event, event.status, now);
+        self.turn_to_other(&event.remote, now);
         if event.role == Role::Requester {
             self.schedule_retry(&event.remote, now);
+        }
+    }
+
+    /// Another connection to the same runtime is live and carries nothing: it takes over.
+    fn turn_to_other(&mut self, remote: &Url, now: Instant) {
+        if self.remotes.get(remote).is_none_or(|state| state.direct.is_some()) {
+            return;
+        }
+        let live = |(_, of): &(&Url, &P2pConnection)| of.status == Status::Live;
+        let other = self.connections.to_runtime(remote).find(live);
+        if let Some((stub, role)) = other.map(|(stub, of)| (stub.clone(), of.role)) {
+            self.carry_by(&stub, role, remote, now);
         }
     }
 

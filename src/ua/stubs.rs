@@ -128,8 +128,7 @@ impl RuntimeUa {
             return;
         };
         let generation = self.next_generation(stub, remote);
-        let (setup, actions) =
-            Setup::request(stub.clone(), self.config.runtime.clone(), handler, local);
+        let (setup, actions) = Setup::request(self.party(stub), handler, local);
         let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
         self.set_status(id, Status::Created, None, now);
         self.perform(id, actions, now);
@@ -421,7 +420,7 @@ impl RuntimeUa {
         if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote).is_none() {
             return self.answer(message, 503, "over the bound of connections", now);
         }
-        if !self.yields_to(&remote, now) {
+        if !self.yields_to(&remote, invitation.incarnation, now) {
             return self.answer(message, 409, "our own set-up to your runtime goes on", now);
         }
         if let Some(old) = self.attempt_of(stub, &remote) {
@@ -430,23 +429,28 @@ impl RuntimeUa {
         }
         if let Some(state) = self.remotes.get_mut(&remote) {
             state.retry_at = None;
+            state.incarnation = invitation.incarnation;
         }
         let generation = self.next_generation(stub, &remote);
-        let runtime = self.config.runtime.clone();
-        let (setup, actions) =
-            Setup::accept(stub.clone(), runtime, message.clone(), invitation, local);
+        let party = self.party(stub);
+        let (setup, actions) = Setup::accept(party, message.clone(), invitation, local);
         let id = self.add_attempt(stub, Role::Handler, &remote, generation, setup, now);
         self.perform(id, actions, now);
     }
 
     /// When both sides set up at once, the runtime whose URL is lower stays Requester. A connection of ours that
-    /// is live is no more for the other side, or it would not invite.
-    fn yields_to(&mut self, remote: &Url, now: Instant) -> bool {
+    /// is live is no more for the other side, or it would not invite; an invitation of ours that nobody has answered
+    /// went to an earlier life of the other side, if it is another now.
+    fn yields_to(&mut self, remote: &Url, incarnation: Option<u128>, now: Instant) -> bool {
         let own = self.remotes.get(remote).and_then(|state| state.requester.clone());
         let Some(attempt) = own.and_then(|stub| self.attempt_of(&stub, remote)) else {
             return true;
         };
-        if self.config.runtime < *remote {
+        let known = self.remotes.get(remote).and_then(|state| state.incarnation);
+        let unanswered = self.attempts.get(&attempt).is_some_and(|of| of.status == Status::Created);
+        let is_reborn =
+            unanswered && known.is_some() && incarnation.is_some_and(|of| known != Some(of));
+        if self.config.runtime < *remote && !is_reborn {
             return false;
         }
         self.end_attempt(attempt, "the other side's set-up goes first", now);
@@ -461,7 +465,12 @@ impl RuntimeUa {
             return self.answer(message, 404, "no set-up to that runtime is under way", now);
         };
         match state.setup.on_mirrored(message.clone(), of) {
-            Ok(actions) => self.perform(id, actions, now),
+            Ok(actions) => {
+                if let Some(state) = self.remotes.get_mut(&of.runtime) {
+                    state.incarnation = of.incarnation;
+                }
+                self.perform(id, actions, now);
+            }
             Err(error) => self.answer(message, 400, &error.to_string(), now),
         }
     }
@@ -532,6 +541,11 @@ impl RuntimeUa {
         let (stub, remote, generation) =
             (state.stub.clone(), state.remote.clone(), state.generation);
         self.fire(&stub, &remote, status, generation, desc, now);
+    }
+
+    /// Who we are in a set-up by `stub`.
+    fn party(&self, stub: &Url) -> (Url, Url, u128) {
+        (stub.clone(), self.config.runtime.clone(), self.incarnation)
     }
 
     /// Numbered by the stub, from 1, for each remote runtime.

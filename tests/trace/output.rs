@@ -47,16 +47,21 @@ fn the_messages_of_a_handlers_live() {
     assert_eq!(emitted.0, expected);
 }
 
-/// Blank lines are skipped but counted; the last line needs no line feed; white space around a message is no matter.
+/// A blank line is a line too: it gives an error. The last line needs no line feed; white space around a message is no
+/// matter.
 #[test]
-fn blank_lines_count() {
+fn blank_lines_are_told() {
     let input = format!("\n  \t\r\n {} \r\n\n{}", to("global://x"), to("global://y"));
     let output = run(&[], input.as_bytes());
     let text = String::from_utf8(output.stdout).unwrap();
-    let starts: Vec<&str> = text.lines().map(|line| &line[..line.find(',').unwrap()]).collect();
-    assert_eq!(starts, [r#"{"line":3"#, r#"{"line":5"#]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5, "{text}");
+    for (at, line) in lines.iter().enumerate() {
+        assert!(line.starts_with(&format!(r#"{{"line":{},"#, at + 1)), "{line}");
+        let is_blank = matches!(at, 0 | 1 | 3);
+        assert_eq!(line.contains(r#""error":{"code":400,"#), is_blank, "{line}");
+    }
     assert_eq!(run(&[], b"").stdout, b"");
-    assert_eq!(run(&[], b"\n\n").stdout, b"");
 }
 
 /// The same input gives the same output, from a file as from standard input, whatever the time.

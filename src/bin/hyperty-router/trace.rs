@@ -50,9 +50,6 @@ fn trace(mut world: World, input: impl Read) -> Result<(), Box<dyn std::error::E
     let mut out = BufWriter::new(io::stdout().lock());
     let mut text = Vec::new();
     while let Some(line) = lines.next_line()? {
-        if line.is_blank() {
-            continue;
-        }
         let number = line.number;
         let outcome = world.take(line);
         text.clear();

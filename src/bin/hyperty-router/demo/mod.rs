@@ -21,7 +21,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value = "quic")]
     transport: Transport,
     /// How many messages Alice sends, spread over the phases [default: 20000, or no bound with --seconds].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=100_000_000))]
     messages: Option<u64>,
     /// How often the direct connection is cut.
     #[arg(long, value_name = "N", default_value_t = 1,

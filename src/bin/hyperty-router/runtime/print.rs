@@ -22,7 +22,6 @@ use tokio::{
     runtime::Handle,
     sync::{mpsc, oneshot},
 };
-use tracing::debug;
 
 use super::Ended;
 
@@ -152,10 +151,6 @@ impl Printer {
                         "resource": resource.as_str(), "desc": desc })
             }
             // Nobody typed it, and its `id` may be that of a line that somebody did type.
-            Event::Undelivered { message, code } if is_control(&self.runtime, &message.from()) => {
-                debug!(from = %message.from(), code, "a control message was not delivered");
-                return Ok(());
-            }
             Event::Undelivered { message, code } => {
                 return self.refused(&Refused::undelivered(&message, code));
             }
@@ -179,13 +174,6 @@ impl Printer {
         }
         writeln!(self.out, "}}")
     }
-}
-
-/// Whether `from` is one of the runtime's own parts, by the first segment below its URL.
-fn is_control(runtime: &str, from: &str) -> bool {
-    let part = from.strip_prefix(runtime).and_then(|rest| rest.strip_prefix('/'));
-    let part = part.and_then(|rest| rest.split('/').next());
-    matches!(part, Some("registry" | "ua" | "p2phandler" | "p2prequester"))
 }
 
 async fn next_batch(messages: &Outbox<Delivery>, batch: &mut Vec<Delivery>) -> Drained {
@@ -246,17 +234,6 @@ mod tests {
         assert_eq!(printed(text), expected);
         assert_eq!(printed(&text.replace(", ", ",\r\n")).matches('\n').count(), 1);
         assert_eq!(printed(&text.replacen(' ', "\n", 1)), expected);
-    }
-
-    #[test]
-    fn the_runtimes_own_parts_are_told_from_who_lives_there() {
-        let runtime = "hyperty-runtime://a.com/1";
-        for (from, control) in
-            [("/registry", true), ("/p2phandler/1", true), ("/registryx", false), ("/chat", false)]
-        {
-            assert_eq!(is_control(runtime, &format!("{runtime}{from}")), control, "{from}");
-        }
-        assert!(!is_control(runtime, "hyperty-runtime://a.com/12/registry"));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(super) struct Lines<R> {
 /// One line, without its line feed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Counted from 1, blank ones too.
+    /// Counted from 1.
     pub(super) number: u64,
     /// What it says.
     pub(super) text: Text,
@@ -30,16 +30,6 @@ pub(super) enum Text {
         /// Bytes, without the line feed.
         bytes: usize,
     },
-}
-
-impl Line {
-    /// Nothing but white space.
-    pub(super) fn is_blank(&self) -> bool {
-        match &self.text {
-            Text::Whole(text) => text.iter().all(u8::is_ascii_whitespace),
-            Text::TooLong { .. } => false,
-        }
-    }
 }
 
 impl<R: Read> Lines<R> {
@@ -120,8 +110,6 @@ mod tests {
             ];
             let numbers: Vec<u64> = found.iter().map(|line| line.number).collect();
             assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
-            let blank: Vec<bool> = found.iter().map(Line::is_blank).collect();
-            assert_eq!(blank, [false, true, false, false, true, false]);
             assert!(found.into_iter().map(|line| line.text).eq(expected), "buffer of {buffer}");
         }
         assert_eq!(lines(b"", 8), []);
