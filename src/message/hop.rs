@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::scan::{Envelope, Member};
+use super::envelope::{Envelope, Member};
 
 /// A number within a stream, as a message carries it by Message Node: `{"hop":["<stream>",<number>],`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What can still be read of a text that is no message, so that its sender can be told.
 
 use super::cursor::{Cursor, Depth};
-use super::scan::Member;
+use super::envelope::Member;
 use super::text::unescape;
 use crate::limits::MESSAGE_DEPTH_MAX;
 

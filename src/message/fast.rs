@@ -1,0 +1,325 @@
+//! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is for
+//! [`exact`](super::exact), which it must agree with on all that it accepts.
+//!
+//! The top level is read byte for byte, with one look at a block for each string; a nested value is left to
+//! [`Nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
+//! names, a `hop` that cannot be taken off, texts shorter than a block.
+
+use super::envelope::{Envelope, Member, Span};
+use super::hop::hop_prefix;
+use super::kind::Kind;
+use super::nested::{Nested, block_at};
+use super::simd::{BLOCK_BYTES, Blocks};
+use super::text::{LoneSurrogates, check_escapes};
+
+/// The envelope of `bytes`, which are shorter than 4 GiB, or `None`. O(length), nothing allocated.
+#[inline(always)]
+pub(super) fn envelope<B: Blocks>(blocks: B, bytes: &[u8], depth_max: usize) -> Option<Envelope> {
+    if bytes.len() < BLOCK_BYTES || depth_max == 0 {
+        return None;
+    }
+    let envelope = Envelope::default();
+    let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
+    scan.object()?;
+    if scan.non_ascii && simdutf8::basic::from_utf8(bytes).is_err() {
+        return None;
+    }
+    Some(scan.envelope)
+}
+
+struct Fast<'a, B> {
+    blocks: B,
+    /// At least one block.
+    bytes: &'a [u8],
+    at: usize,
+    depth_max: usize,
+    /// A byte above 0x7f was passed over.
+    non_ascii: bool,
+    envelope: Envelope,
+}
+
+/// A string that was stepped over: where its content lies, and whether it holds a backslash.
+#[derive(Clone, Copy)]
+struct Content {
+    start: usize,
+    end: usize,
+    escaped: bool,
+}
+
+impl<B: Blocks> Fast<'_, B> {
+    #[inline(always)]
+    fn object(&mut self) -> Option<()> {
+        self.skip_space();
+        self.take(b'{')?;
+        self.hop();
+        self.skip_space();
+        loop {
+            self.member()?;
+            self.skip_space();
+            if self.take(b',').is_none() {
+                break;
+            }
+            self.skip_space();
+        }
+        self.take(b'}')?;
+        self.skip_space();
+        let is_there = |member| self.envelope.span(member).is_some();
+        let whole = is_there(Member::Type) && is_there(Member::From) && is_there(Member::To);
+        (whole && self.at == self.bytes.len()).then_some(())
+    }
+
+    /// The first member, if it is a `hop` that can be taken off. Its brackets are the second level.
+    #[inline(always)]
+    fn hop(&mut self) {
+        if self.bytes.starts_with(b"{\"hop\":[\"")
+            && self.depth_max >= 2
+            && let Some((_, comma)) = hop_prefix(self.bytes)
+        {
+            self.envelope.set(Member::Hop, Span::new(b"{\"hop\":".len(), comma), false);
+            self.at = comma + 1;
+        }
+    }
+
+    /// One member, from its name to the end of its value.
+    #[inline(always)]
+    fn member(&mut self) -> Option<()> {
+        let member = match self.usual_name() {
+            Some(member) => Some(member),
+            None => self.any_name()?,
+        };
+        self.skip_space();
+        match member {
+            Some(member) => self.routing_member(member),
+            None => self.other_value(),
+        }
+    }
+
+    /// Steps over the name of a routing member and its colon, if they stand here without white space.
+    #[inline(always)]
+    fn usual_name(&mut self) -> Option<Member> {
+        let word = u64::from_le_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
+        let (member, bytes) = match () {
+            () if begins(word, b"\"to\":") => (Member::To, 5),
+            () if begins(word, b"\"from\":") => (Member::From, 7),
+            () if begins(word, b"\"type\":") => (Member::Type, 7),
+            () if begins(word, b"\"body\":") => (Member::Body, 7),
+            () if begins(word, b"\"id\":") => (Member::Id, 5),
+            () => return None,
+        };
+        self.at += bytes;
+        Some(member)
+    }
+
+    /// Steps over a name and its colon.
+    #[inline(never)]
+    fn any_name(&mut self) -> Option<Option<Member>> {
+        let name = self.string()?;
+        self.skip_space();
+        self.take(b':')?;
+        if name.escaped {
+            return None;
+        }
+        let name = &self.bytes[name.start..name.end];
+        Some(Member::ALL.into_iter().find(|member| member.name().as_bytes() == name))
+    }
+
+    #[inline(always)]
+    fn routing_member(&mut self, member: Member) -> Option<()> {
+        if self.envelope.span(member).is_some() {
+            return None;
+        }
+        let start = self.at;
+        let escaped = match (member, self.peek()?) {
+            (Member::Body, b'{') => self.nested().map(|()| false)?,
+            (Member::Id, b'-' | b'0'..=b'9') => self.number().map(|()| false)?,
+            (Member::To, b'[') => self.urls()?,
+            (Member::Id | Member::Type | Member::From | Member::To, b'"') => {
+                let content = self.string()?;
+                if content.escaped {
+                    self.check_escapes(content, LoneSurrogates::Refuse)?;
+                }
+                if member == Member::Type {
+                    self.envelope.kind = self.kind(content);
+                }
+                content.escaped
+            }
+            _ => return None,
+        };
+        self.envelope.set(member, Span::new(start, self.at), escaped);
+        Some(())
+    }
+
+    #[inline(always)]
+    fn kind(&self, content: Content) -> Kind {
+        let raw = &self.bytes[content.start..content.end];
+        if !content.escaped {
+            return Kind::of_bytes(raw);
+        }
+        std::str::from_utf8(raw).map_or(Kind::Other, Kind::of_raw)
+    }
+
+    /// An array `to`; true if one of its strings holds an escape.
+    #[inline(never)]
+    fn urls(&mut self) -> Option<bool> {
+        if self.depth_max < 2 {
+            return None;
+        }
+        self.take(b'[')?;
+        self.skip_space();
+        let mut escaped = false;
+        if self.take(b']').is_some() {
+            return Some(escaped);
+        }
+        loop {
+            let content = self.string()?;
+            if content.escaped {
+                self.check_escapes(content, LoneSurrogates::Refuse)?;
+                escaped = true;
+            }
+            self.skip_space();
+            if self.take(b']').is_some() {
+                return Some(escaped);
+            }
+            self.take(b',')?;
+            self.skip_space();
+        }
+    }
+
+    /// The value of a member that routing does not know.
+    #[inline(never)]
+    fn other_value(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => {
+                let content = self.string()?;
+                if content.escaped {
+                    self.check_escapes(content, LoneSurrogates::Allow)?;
+                }
+                Some(())
+            }
+            b'{' | b'[' => self.nested(),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => self.literal(),
+        }
+    }
+
+    #[inline(always)]
+    fn nested(&mut self) -> Option<()> {
+        let mut nested = Nested::new(self.blocks, self.bytes, self.depth_max - 1);
+        self.at = nested.end(self.at)?;
+        self.non_ascii |= nested.non_ascii();
+        Some(())
+    }
+
+    fn literal(&mut self) -> Option<()> {
+        let rest = &self.bytes[self.at..];
+        let literal = ["true", "false", "null"].iter().find(|l| rest.starts_with(l.as_bytes()))?;
+        self.at += literal.len();
+        Some(())
+    }
+
+    /// A number by RFC 8259 section 6.
+    #[inline(always)]
+    fn number(&mut self) -> Option<()> {
+        let _ = self.take(b'-');
+        if self.take(b'0').is_none() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if matches!(self.peek()?, b'e' | b'E') {
+            self.at += 1;
+            if self.take(b'+').is_none() {
+                let _ = self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while matches!(self.peek()?, b'0'..=b'9') {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    /// Steps over the string that must start here.
+    #[inline(always)]
+    fn string(&mut self) -> Option<Content> {
+        self.take(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        let mut window = start;
+        loop {
+            let (block, passed) = self.block(window)?;
+            let mut special = self.blocks.special(block) >> passed;
+            let mut next = window + BLOCK_BYTES;
+            while special != 0 {
+                let here = window + special.trailing_zeros() as usize;
+                match self.bytes[here] {
+                    b'"' => {
+                        self.at = here + 1;
+                        return Some(Content { start, end: here, escaped });
+                    }
+                    b'\\' => {
+                        escaped = true;
+                        if *self.bytes.get(here + 1)? < 0x20 {
+                            return None;
+                        }
+                        // What is escaped may be a quote, and may lie in the next block.
+                        next = next.max(here + 2);
+                        special &= (special - 1) & !(2 << (here - window));
+                        self.non_ascii |= self.bytes[here + 1] > 0x7f;
+                    }
+                    0..0x20 => return None,
+                    _ => {
+                        self.non_ascii = true;
+                        special &= !(self.blocks.non_ascii(block) >> passed);
+                    }
+                }
+            }
+            window = next;
+        }
+    }
+
+    /// The block at `at`, and by how many bits its masks are to be shifted down to start there: near the end
+    /// of the text the block is its last one. `None` at the end.
+    #[inline(always)]
+    fn block(&self, at: usize) -> Option<(B::Block, usize)> {
+        block_at(self.blocks, self.bytes, at)
+    }
+
+    #[inline(never)]
+    fn check_escapes(&self, content: Content, lone: LoneSurrogates) -> Option<()> {
+        let raw = std::str::from_utf8(&self.bytes[content.start..content.end]).ok()?;
+        check_escapes(raw, lone).ok()
+    }
+
+    #[inline(always)]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline(always)]
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    #[inline(always)]
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+}
+
+/// Whether the bytes of `word`, the first being the lowest, begin with `name`.
+#[inline(always)]
+fn begins<const N: usize>(word: u64, name: &[u8; N]) -> bool {
+    let mut wanted = [0; 8];
+    wanted[..N].copy_from_slice(name);
+    (word ^ u64::from_le_bytes(wanted)) << (64 - 8 * N) == 0
+}

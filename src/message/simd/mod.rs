@@ -1,0 +1,54 @@
+//! Blocks of 64 bytes and what can be asked of all their bytes at once: one bit a byte, the first byte's lowest.
+//!
+//! A type that implements [`Blocks`] is a token: whoever has one runs on a machine that can do what it takes.
+//! Nothing here knows JSON beyond which bytes matter.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(super) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) use avx512::Avx512;
+pub(super) use portable::Portable;
+
+/// Bytes of one block: as many as a mask has bits.
+pub(super) const BLOCK_BYTES: usize = 64;
+
+/// A way to look at blocks.
+///
+/// Every method is inlined into what [`run`](Blocks::run) is given, and so must be what calls it: only there
+/// is the compiler allowed to use the instructions.
+pub(super) trait Blocks: Copy {
+    /// 64 bytes, wherever this way likes to have them.
+    type Block: Copy;
+
+    /// Does `work` in a function that is compiled for the instructions of this way.
+    fn run<R>(self, work: impl FnOnce(Self) -> R) -> R;
+
+    fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block;
+
+    /// Where plain ASCII text of a string ends: `"`, `\`, below 0x20, above 0x7f.
+    fn special(self, block: Self::Block) -> u64;
+
+    /// `"`
+    fn quotes(self, block: Self::Block) -> u64;
+
+    /// `\`
+    fn backslashes(self, block: Self::Block) -> u64;
+
+    /// Below 0x20 and above 0x7f.
+    fn unplain(self, block: Self::Block) -> u64;
+
+    /// Above 0x7f: parts of characters that are not ASCII.
+    fn non_ascii(self, block: Self::Block) -> u64;
+
+    /// `{`, `}`, `[`, `]`
+    fn brackets(self, block: Self::Block) -> u64;
+
+    /// Each bit becomes the parity of itself and those below.
+    fn parity(self, mask: u64) -> u64;
+}
