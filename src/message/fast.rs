@@ -12,19 +12,20 @@ use super::nested::{Nested, block_at};
 use super::simd::{BLOCK_BYTES, Blocks};
 use super::text::{LoneSurrogates, check_escapes};
 
-/// The envelope of `bytes`, which are shorter than 4 GiB, or `None`. O(length), nothing allocated.
+/// Fills in the empty `envelope` of `bytes`, which are shorter than 4 GiB. False if declined; what is in the
+/// envelope then means nothing. O(length), nothing allocated.
 #[inline(always)]
-pub(super) fn envelope<B: Blocks>(blocks: B, bytes: &[u8], depth_max: usize) -> Option<Envelope> {
+pub(super) fn envelope<B: Blocks>(
+    blocks: B,
+    bytes: &[u8],
+    depth_max: usize,
+    envelope: &mut Envelope,
+) -> bool {
     if bytes.len() < BLOCK_BYTES || depth_max == 0 {
-        return None;
+        return false;
     }
-    let envelope = Envelope::default();
     let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
-    scan.object()?;
-    if scan.non_ascii && simdutf8::basic::from_utf8(bytes).is_err() {
-        return None;
-    }
-    Some(scan.envelope)
+    scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
 }
 
 struct Fast<'a, B> {
@@ -35,7 +36,7 @@ struct Fast<'a, B> {
     depth_max: usize,
     /// A byte above 0x7f was passed over.
     non_ascii: bool,
-    envelope: Envelope,
+    envelope: &'a mut Envelope,
 }
 
 /// A string that was stepped over: where its content lies, and whether it holds a backslash.
@@ -204,8 +205,8 @@ impl<B: Blocks> Fast<'_, B> {
 
     #[inline(always)]
     fn nested(&mut self) -> Option<()> {
-        let mut nested = Nested::new(self.blocks, self.bytes, self.depth_max - 1);
-        self.at = nested.end(self.at)?;
+        let mut nested = Nested::new(self.blocks, self.bytes);
+        self.at = nested.end(self.at, self.depth_max - 1)?;
         self.non_ascii |= nested.non_ascii();
         Some(())
     }
@@ -254,7 +255,8 @@ impl<B: Blocks> Fast<'_, B> {
         let mut escaped = false;
         let mut window = start;
         loop {
-            let (block, passed) = self.block(window)?;
+            let (block, passed) = block_at(self.bytes, window)?;
+            let block = self.blocks.load(block);
             let mut special = self.blocks.special(block) >> passed;
             let mut next = window + BLOCK_BYTES;
             while special != 0 {
@@ -283,13 +285,6 @@ impl<B: Blocks> Fast<'_, B> {
             }
             window = next;
         }
-    }
-
-    /// The block at `at`, and by how many bits its masks are to be shifted down to start there: near the end
-    /// of the text the block is its last one. `None` at the end.
-    #[inline(always)]
-    fn block(&self, at: usize) -> Option<(B::Block, usize)> {
-        block_at(self.blocks, self.bytes, at)
     }
 
     #[inline(never)]

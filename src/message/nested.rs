@@ -14,80 +14,142 @@ use crate::limits::MESSAGE_DEPTH_MAX;
 pub(super) struct Nested<'a, B> {
     blocks: B,
     bytes: &'a [u8],
-    depth_max: usize,
     strings: Strings,
     non_ascii: bool,
 }
 
+/// Blocks that are looked at together. What is asked of all at once, whether there is a backslash, say, is
+/// guessed right more often than for each, and their brackets make a longer walk.
+const TOGETHER: usize = 4;
+
+/// A block, or what remains of the text, and its masks.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    block: &'a [u8; BLOCK_BYTES],
+    /// Bytes of the block that lie before the part; the masks are shifted down by as many bits.
+    passed: usize,
+    quotes: u64,
+    backslashes: u64,
+    unplain: u64,
+    brackets: u64,
+}
+
 impl<'a, B: Blocks> Nested<'a, B> {
-    /// For a value in `bytes`, at least one block, which may be `depth_max` deep.
+    /// For a value in `bytes`, at least one block.
     #[inline(always)]
-    pub(super) fn new(blocks: B, bytes: &'a [u8], depth_max: usize) -> Self {
-        Nested { blocks, bytes, depth_max, strings: Strings::default(), non_ascii: false }
+    pub(super) fn new(blocks: B, bytes: &'a [u8]) -> Self {
+        Nested { blocks, bytes, strings: Strings::default(), non_ascii: false }
     }
 
-    /// Behind the value whose bracket stands at `at`. `None` if it is not balanced, too deep, holds a control
-    /// character in a string, or a backslash elsewhere. Linear in what lies before the end, and one block.
+    /// Behind the value whose bracket stands at `at`. `None` if it is not balanced, deeper than `depth_max`, holds
+    /// a control character in a string, or a backslash elsewhere. Linear in what lies before the end, and
+    /// some blocks.
     #[inline(always)]
-    pub(super) fn end(&mut self, mut at: usize) -> Option<usize> {
+    pub(super) fn end(&mut self, mut at: usize, depth_max: usize) -> Option<usize> {
         let mut open = Open::new();
-        loop {
-            let (block, passed) = block_at(self.blocks, self.bytes, at)?;
-            let mut brackets = self.outside_strings(block, passed)?;
-            while brackets != 0 {
-                let here = at + brackets.trailing_zeros() as usize;
-                brackets &= brackets - 1;
-                if open.step(self.bytes[here]) == 0 {
-                    return open.balanced(self.depth_max).then_some(here + 1);
-                }
+        let mut brackets = [0; TOGETHER * BLOCK_BYTES];
+        while at < self.bytes.len() {
+            let mut parts = self.parts(at);
+            if !self.leave_out_strings(&mut parts) {
+                return None;
             }
-            at += BLOCK_BYTES;
+            let mut count = 0;
+            for part in &parts {
+                let out = brackets[count..].first_chunk_mut()?;
+                self.blocks.compress(part.block, part.brackets << part.passed, out);
+                count += part.brackets.count_ones() as usize;
+            }
+            if let Some(last) = open.walk(&brackets[..count], depth_max) {
+                return open.balanced().then(|| at + place(&parts, last) + 1);
+            }
+            at += parts.len() * BLOCK_BYTES;
         }
+        None
     }
 
-    /// Whether a byte above 0x7f was seen, perhaps up to one block behind the value.
+    /// Whether a byte above 0x7f was seen, perhaps some blocks behind the value.
     pub(super) fn non_ascii(&self) -> bool {
         self.non_ascii
     }
 
-    /// The brackets of a block that count.
     #[inline(always)]
-    fn outside_strings(&mut self, block: B::Block, passed: usize) -> Option<u64> {
+    fn parts(&self, at: usize) -> [Part<'a>; TOGETHER] {
+        std::array::from_fn(|i| self.part(at + i * BLOCK_BYTES))
+    }
+
+    #[inline(always)]
+    fn part(&self, at: usize) -> Part<'a> {
+        let (blocks, Some((block, passed))) = (self.blocks, block_at(self.bytes, at)) else {
+            let block = &[b' '; BLOCK_BYTES];
+            return Part { block, passed: 0, quotes: 0, backslashes: 0, unplain: 0, brackets: 0 };
+        };
+        let loaded = blocks.load(block);
+        Part {
+            block,
+            passed,
+            quotes: blocks.quotes(loaded) >> passed,
+            backslashes: blocks.backslashes(loaded) >> passed,
+            unplain: blocks.unplain(loaded) >> passed,
+            brackets: blocks.brackets(loaded) >> passed,
+        }
+    }
+
+    /// Takes the brackets in strings out of the masks. False if a byte stands where none of its kind may.
+    #[inline(always)]
+    fn leave_out_strings(&mut self, parts: &mut [Part<'a>; TOGETHER]) -> bool {
         let blocks = self.blocks;
-        let mut quotes = blocks.quotes(block) >> passed;
-        let backslashes = blocks.backslashes(block) >> passed;
-        let unplain = blocks.unplain(block) >> passed;
-        let brackets = blocks.brackets(block) >> passed;
-        if backslashes | self.strings.escape != 0 {
-            quotes &= !self.strings.escaped(backslashes);
-        }
-        let inside = self.strings.inside(blocks.parity(quotes));
-        if backslashes & !inside != 0 {
-            return None;
-        }
-        if unplain != 0 {
-            let non_ascii = blocks.non_ascii(block) >> passed;
-            self.non_ascii |= non_ascii != 0;
-            if unplain & !non_ascii & inside != 0 {
-                return None;
+        let any = |mask: fn(&Part<'a>) -> u64| parts.iter().fold(0, |all, part| all | mask(part));
+        let backslashes = any(|part| part.backslashes) != 0;
+        let unplain = any(|part| part.unplain) != 0;
+        if backslashes || self.strings.escape != 0 {
+            for part in parts.iter_mut() {
+                part.quotes &= !self.strings.escaped(part.backslashes);
             }
         }
-        Some(brackets & !inside)
+        let mut misplaced = 0;
+        for part in parts.iter_mut() {
+            let inside = self.strings.inside(blocks.parity(part.quotes));
+            part.brackets &= !inside;
+            misplaced |= part.backslashes & !inside;
+            if unplain {
+                let non_ascii = blocks.non_ascii(blocks.load(part.block)) >> part.passed;
+                self.non_ascii |= part.unplain & non_ascii != 0;
+                misplaced |= part.unplain & !non_ascii & inside;
+            }
+        }
+        misplaced == 0
     }
+}
+
+/// Where bracket number `number` of the parts stands, from their start.
+#[inline(always)]
+fn place(parts: &[Part<'_>; TOGETHER], mut number: usize) -> usize {
+    for (i, part) in parts.iter().enumerate() {
+        let mut brackets = part.brackets;
+        let count = brackets.count_ones() as usize;
+        if number < count {
+            for _ in 0..number {
+                brackets &= brackets - 1;
+            }
+            return i * BLOCK_BYTES + brackets.trailing_zeros() as usize;
+        }
+        number -= count;
+    }
+    unreachable!("a bracket that was walked over is in one of the parts")
 }
 
 /// The block at `at`, and by how many bits its masks are to be shifted down to start there: near the end of
 /// `bytes` the block is their last one. `None` at the end.
 #[inline(always)]
-pub(super) fn block_at<B: Blocks>(blocks: B, bytes: &[u8], at: usize) -> Option<(B::Block, usize)> {
+pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<(&[u8; BLOCK_BYTES], usize)> {
     let rest = bytes.get(at..)?;
-    if let Some(chunk) = rest.first_chunk() {
-        return Some((blocks.load(chunk), 0));
+    if let Some(block) = rest.first_chunk() {
+        return Some((block, 0));
     }
     if rest.is_empty() {
         return None;
     }
-    Some((blocks.load(bytes.last_chunk()?), BLOCK_BYTES - rest.len()))
+    Some((bytes.last_chunk()?, BLOCK_BYTES - rest.len()))
 }
 
 /// What one block has to know of those before it.
@@ -129,36 +191,56 @@ impl Strings {
 struct Open {
     closing: [u8; SLOTS],
     len: usize,
-    len_most: usize,
     wrong: u8,
 }
 
-/// More than any depth allowed; a power of two, so that deeper ones wrap around instead of being looked at.
+/// More than any depth allowed; a power of two, so that no place needs a check.
 const SLOTS: usize = 256;
 const _: () = assert!(MESSAGE_DEPTH_MAX < SLOTS && SLOTS.is_power_of_two());
 
 impl Open {
     #[inline(always)]
     fn new() -> Self {
-        Open { closing: [0; SLOTS], len: 0, len_most: 0, wrong: 0 }
+        Open { closing: [0; SLOTS], len: 0, wrong: 0 }
+    }
+
+    /// Walks until no bracket is open, and gives the number of the one that closed the last. More than
+    /// `depth_max` open ones are wrong.
+    #[inline(always)]
+    fn walk(&mut self, brackets: &[u8], depth_max: usize) -> Option<usize> {
+        if self.len + brackets.len() > depth_max {
+            return self.walk_deep(brackets, depth_max);
+        }
+        brackets.iter().position(|&bracket| self.step(bracket) == 0)
+    }
+
+    /// The same when the depth allowed may be reached.
+    #[cold]
+    fn walk_deep(&mut self, brackets: &[u8], depth_max: usize) -> Option<usize> {
+        brackets.iter().position(|&bracket| {
+            let len = self.step(bracket);
+            self.wrong |= (len > depth_max) as u8;
+            // What is wrong stays so, and deeper than this nothing needs to be remembered.
+            self.len = len.min(depth_max + 1);
+            len == 0
+        })
     }
 
     /// Takes a bracket and gives the number of those open behind it.
     #[inline(always)]
     fn step(&mut self, bracket: u8) -> usize {
         // `{` is 0x7b, `}` 0x7d, `[` 0x5b, `]` 0x5d: bit 1 opens, and bits 1 and 2 tell the two of a pair apart.
-        let opens = (bracket >> 1 & 1) as usize;
-        let place = self.len + opens - 1;
+        let opens = bracket >> 1 & 1;
+        let place = self.len + opens as usize - 1;
         let slot = &mut self.closing[place % SLOTS];
-        self.wrong |= (*slot ^ bracket) & (opens as u8).wrapping_sub(1);
+        self.wrong |= (*slot ^ bracket) & opens.wrapping_sub(1);
         *slot = bracket ^ 6;
-        self.len = place + opens;
-        self.len_most = self.len_most.max(self.len);
+        self.len = place + opens as usize;
         self.len
     }
 
     #[inline(always)]
-    fn balanced(&self, depth_max: usize) -> bool {
-        self.wrong == 0 && self.len_most <= depth_max
+    fn balanced(&self) -> bool {
+        self.wrong == 0
     }
 }

@@ -53,22 +53,34 @@ pub(super) fn scan_by(
 ) -> Result<Envelope, ParseError> {
     check_length(bytes, limits.bytes_max)?;
     let depth_max = limits.depth_max.min(MESSAGE_DEPTH_MAX);
-    match fast_by(path, bytes, depth_max) {
-        Some(envelope) => Ok(envelope),
-        None => exact::envelope(bytes, depth_max),
+    let mut envelope = Envelope::default();
+    if fast_by(path, bytes, depth_max, &mut envelope) {
+        return Ok(envelope);
     }
+    exact::envelope(bytes, depth_max)
 }
 
-/// What the fast way says, `None` if it declines. `bytes` are shorter than 4 GiB.
+/// What the fast way says; see [`fast::envelope`].
 #[inline]
-pub(super) fn fast_by(path: ScanPath, bytes: &[u8], depth_max: usize) -> Option<Envelope> {
+pub(super) fn fast_by(
+    path: ScanPath,
+    bytes: &[u8],
+    depth_max: usize,
+    envelope: &mut Envelope,
+) -> bool {
     match path.0 {
-        Path::Exact => None,
-        Path::Portable(blocks) => blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max)),
+        Path::Exact => false,
+        Path::Portable(blocks) => {
+            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
+        }
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2(blocks) => blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max)),
+        Path::Avx2(blocks) => {
+            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
+        }
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512(blocks) => blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max)),
+        Path::Avx512(blocks) => {
+            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
+        }
     }
 }
 

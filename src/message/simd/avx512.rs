@@ -1,11 +1,11 @@
-//! Blocks as one vector of 64 bytes; comparisons give masks at once. Needs AVX-512 BW, and carry-less
-//! multiplication for the parity of quotes.
+//! Blocks as one vector of 64 bytes; comparisons give masks at once. Needs AVX-512 BW, VBMI2 for
+//! compressing, and carry-less multiplication for the parity of quotes.
 
 use std::arch::x86_64::*;
 
 use super::{BLOCK_BYTES, Blocks};
 
-/// Proof that the processor has AVX-512 F and BW, PCLMULQDQ, BMI1, BMI2 and POPCNT.
+/// Proof that the processor has AVX-512 F, BW and VBMI2, PCLMULQDQ, BMI1, BMI2 and POPCNT.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Avx512(());
 
@@ -13,6 +13,7 @@ impl Avx512 {
     pub(in super::super) fn detect() -> Option<Avx512> {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512vbmi2")
             && is_x86_feature_detected!("pclmulqdq")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
@@ -32,7 +33,7 @@ impl Blocks for Avx512 {
 
     #[inline(always)]
     fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
-        #[target_feature(enable = "avx512f,avx512bw,pclmulqdq,bmi1,bmi2,popcnt")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,pclmulqdq,bmi1,bmi2,popcnt")]
         fn compiled_for_avx512<R>(blocks: Avx512, work: impl FnOnce(Avx512) -> R) -> R {
             work(blocks)
         }
@@ -79,6 +80,16 @@ impl Blocks for Avx512 {
         // SAFETY: `self` proves that the processor has AVX-512 F.
         let folded = unsafe { _mm512_or_si512(block, _mm512_set1_epi8(0x20)) };
         self.equal(folded, b'{') | self.equal(folded, b'}')
+    }
+
+    #[inline(always)]
+    fn compress(self, block: &[u8; BLOCK_BYTES], mask: u64, out: &mut [u8; BLOCK_BYTES]) {
+        let block = self.load(block);
+        // SAFETY: the store covers the 64 bytes of `out` and needs no alignment; `self` proves AVX-512 VBMI2.
+        unsafe {
+            let compressed = _mm512_maskz_compress_epi8(mask, block);
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), compressed);
+        }
     }
 
     #[inline(always)]

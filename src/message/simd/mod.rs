@@ -49,6 +49,21 @@ pub(super) trait Blocks: Copy {
     /// `{`, `}`, `[`, `]`
     fn brackets(self, block: Self::Block) -> u64;
 
+    /// Writes the bytes that `mask` marks one behind the other, and rubbish behind them.
+    #[inline(always)]
+    fn compress(self, block: &[u8; BLOCK_BYTES], mut mask: u64, out: &mut [u8; BLOCK_BYTES]) {
+        // Four at a time whether there are four or not: a branch less to guess, and more are rare.
+        for four in out.as_chunks_mut::<4>().0 {
+            for byte in four {
+                *byte = block[mask.trailing_zeros() as usize % BLOCK_BYTES];
+                mask &= mask.wrapping_sub(1);
+            }
+            if mask == 0 {
+                break;
+            }
+        }
+    }
+
     /// Each bit becomes the parity of itself and those below.
     fn parity(self, mask: u64) -> u64;
 }
