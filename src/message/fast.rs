@@ -9,23 +9,29 @@ use super::envelope::{Envelope, Member, Span};
 use super::hop::hop_prefix;
 use super::kind::Kind;
 use super::nested::{Nested, block_at};
-use super::simd::{BLOCK_BYTES, Blocks};
+use super::simd::{BLOCK_BYTES, Blocks, Work};
 use super::text::{LoneSurrogates, check_escapes};
 
-/// Fills in the empty `envelope` of `bytes`, which are shorter than 4 GiB. False if declined; what is in the
-/// envelope then means nothing. O(length), nothing allocated.
-#[inline(always)]
-pub(super) fn envelope<B: Blocks>(
-    blocks: B,
-    bytes: &[u8],
-    depth_max: usize,
-    envelope: &mut Envelope,
-) -> bool {
-    if bytes.len() < BLOCK_BYTES || depth_max == 0 {
-        return false;
+/// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
+/// what is in the envelope then means nothing. O(length), nothing allocated.
+pub(super) struct FastScan<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) depth_max: usize,
+    pub(super) envelope: &'a mut Envelope,
+}
+
+impl Work for FastScan<'_> {
+    type Answer = bool;
+
+    #[inline(always)]
+    fn with<B: Blocks>(self, blocks: B) -> bool {
+        let FastScan { bytes, depth_max, envelope } = self;
+        if bytes.len() < BLOCK_BYTES || depth_max == 0 {
+            return false;
+        }
+        let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
+        scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
     }
-    let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
-    scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
 }
 
 struct Fast<'a, B> {
@@ -112,7 +118,7 @@ impl<B: Blocks> Fast<'_, B> {
     }
 
     /// Steps over a name and its colon.
-    #[inline(never)]
+    #[inline(always)]
     fn any_name(&mut self) -> Option<Option<Member>> {
         let name = self.string()?;
         self.skip_space();
@@ -160,7 +166,7 @@ impl<B: Blocks> Fast<'_, B> {
     }
 
     /// An array `to`; true if one of its strings holds an escape.
-    #[inline(never)]
+    #[inline(always)]
     fn urls(&mut self) -> Option<bool> {
         if self.depth_max < 2 {
             return None;
@@ -187,7 +193,7 @@ impl<B: Blocks> Fast<'_, B> {
     }
 
     /// The value of a member that routing does not know.
-    #[inline(never)]
+    #[inline(always)]
     fn other_value(&mut self) -> Option<()> {
         match self.peek()? {
             b'"' => {
@@ -287,7 +293,7 @@ impl<B: Blocks> Fast<'_, B> {
         }
     }
 
-    #[inline(never)]
+    #[cold]
     fn check_escapes(&self, content: Content, lone: LoneSurrogates) -> Option<()> {
         let raw = std::str::from_utf8(&self.bytes[content.start..content.end]).ok()?;
         check_escapes(raw, lone).ok()

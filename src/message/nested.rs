@@ -72,9 +72,15 @@ impl<'a, B: Blocks> Nested<'a, B> {
         self.non_ascii
     }
 
+    /// Written out: what the standard library calls for us is not compiled for the instructions of `B`.
     #[inline(always)]
     fn parts(&self, at: usize) -> [Part<'a>; TOGETHER] {
-        std::array::from_fn(|i| self.part(at + i * BLOCK_BYTES))
+        [
+            self.part(at),
+            self.part(at + BLOCK_BYTES),
+            self.part(at + 2 * BLOCK_BYTES),
+            self.part(at + 3 * BLOCK_BYTES),
+        ]
     }
 
     #[inline(always)]

@@ -4,8 +4,8 @@
 //! envelope says.** To that end the top level is read by the full grammar, and of what lies deeper the
 //! brackets and the strings. The body is not parsed: its literals, colons and escapes pass unseen.
 //!
-//! Two ways, one after the other. [`fast`] reads blocks of 64 bytes and either gives the envelope or declines;
-//! what it declines is read by [`exact`], which also finds out what is wrong and where. So the fast way may
+//! Two ways, one after the other. The [fast](super::fast) one reads blocks of 64 bytes and either gives the envelope or declines;
+//! what it declines is read by the [exact](super::exact) one, which also finds out what is wrong and where. So the fast way may
 //! decline whatever it likes and must never accept what the exact one refuses, nor read it differently.
 //! The oracle of both is `tests/support/naive_envelope.rs`.
 
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use super::envelope::Envelope;
 use super::error::{ParseError, ParseErrorKind};
 use super::exact;
-use super::fast;
+use super::fast::FastScan;
 use super::hop::hop_prefix;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
@@ -54,33 +54,21 @@ pub(super) fn scan_by(
     check_length(bytes, limits.bytes_max)?;
     let depth_max = limits.depth_max.min(MESSAGE_DEPTH_MAX);
     let mut envelope = Envelope::default();
-    if fast_by(path, bytes, depth_max, &mut envelope) {
+    if fast_by(path, FastScan { bytes, depth_max, envelope: &mut envelope }) {
         return Ok(envelope);
     }
     exact::envelope(bytes, depth_max)
 }
 
-/// What the fast way says; see [`fast::envelope`].
 #[inline]
-pub(super) fn fast_by(
-    path: ScanPath,
-    bytes: &[u8],
-    depth_max: usize,
-    envelope: &mut Envelope,
-) -> bool {
+fn fast_by(path: ScanPath, scan: FastScan<'_>) -> bool {
     match path.0 {
         Path::Exact => false,
-        Path::Portable(blocks) => {
-            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
-        }
+        Path::Portable(blocks) => blocks.run(scan),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2(blocks) => {
-            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
-        }
+        Path::Avx2(blocks) => blocks.run(scan),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512(blocks) => {
-            blocks.run(|blocks| fast::envelope(blocks, bytes, depth_max, envelope))
-        }
+        Path::Avx512(blocks) => blocks.run(scan),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK_BYTES, Blocks};
+use super::{BLOCK_BYTES, Blocks, Work};
 
 /// Proof that the processor has AVX2, PCLMULQDQ, BMI1, BMI2 and POPCNT.
 #[derive(Clone, Copy, Debug)]
@@ -52,10 +52,10 @@ impl Blocks for Avx2 {
     type Block = Block;
 
     #[inline(always)]
-    fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
+    fn run<W: Work>(self, work: W) -> W::Answer {
         #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt")]
-        fn compiled_for_avx2<R>(blocks: Avx2, work: impl FnOnce(Avx2) -> R) -> R {
-            work(blocks)
+        fn compiled_for_avx2<W: Work>(blocks: Avx2, work: W) -> W::Answer {
+            work.with(blocks)
         }
         // SAFETY: `self` proves that the processor has all that the function is compiled for.
         unsafe { compiled_for_avx2(self, work) }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK_BYTES, Blocks};
+use super::{BLOCK_BYTES, Blocks, Work};
 
 /// Proof that the processor has AVX-512 F, BW and VBMI2, PCLMULQDQ, BMI1, BMI2 and POPCNT.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,10 @@ impl Blocks for Avx512 {
     type Block = __m512i;
 
     #[inline(always)]
-    fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
+    fn run<W: Work>(self, work: W) -> W::Answer {
         #[target_feature(enable = "avx512f,avx512bw,avx512vbmi2,pclmulqdq,bmi1,bmi2,popcnt")]
-        fn compiled_for_avx512<R>(blocks: Avx512, work: impl FnOnce(Avx512) -> R) -> R {
-            work(blocks)
+        fn compiled_for_avx512<W: Work>(blocks: Avx512, work: W) -> W::Answer {
+            work.with(blocks)
         }
         // SAFETY: `self` proves that the processor has all that the function is compiled for.
         unsafe { compiled_for_avx512(self, work) }

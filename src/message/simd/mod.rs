@@ -18,16 +18,22 @@ pub(super) use portable::Portable;
 /// Bytes of one block: as many as a mask has bits.
 pub(super) const BLOCK_BYTES: usize = 64;
 
+/// What can be done by any way to look at blocks. To be inlined, and all that it calls on blocks: only within
+/// [`Blocks::run`] may the compiler use the instructions, and what is a function of its own is outside. Closures
+/// that the standard library calls are.
+pub(super) trait Work {
+    type Answer;
+
+    fn with<B: Blocks>(self, blocks: B) -> Self::Answer;
+}
+
 /// A way to look at blocks.
-///
-/// Every method is inlined into what [`run`](Blocks::run) is given, and so must be what calls it: only there
-/// is the compiler allowed to use the instructions.
 pub(super) trait Blocks: Copy {
     /// 64 bytes, wherever this way likes to have them.
     type Block: Copy;
 
     /// Does `work` in a function that is compiled for the instructions of this way.
-    fn run<R>(self, work: impl FnOnce(Self) -> R) -> R;
+    fn run<W: Work>(self, work: W) -> W::Answer;
 
     fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block;
 

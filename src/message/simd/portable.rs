@@ -1,6 +1,6 @@
 //! Blocks as eight words of eight bytes, for every machine: no byte's bits ever carry into the next byte.
 
-use super::{BLOCK_BYTES, Blocks};
+use super::{BLOCK_BYTES, Blocks, Work};
 
 /// The way that is always there.
 #[derive(Clone, Copy, Debug)]
@@ -10,8 +10,8 @@ impl Blocks for Portable {
     type Block = [u64; 8];
 
     #[inline(always)]
-    fn run<R>(self, work: impl FnOnce(Self) -> R) -> R {
-        work(self)
+    fn run<W: Work>(self, work: W) -> W::Answer {
+        work.with(self)
     }
 
     #[inline(always)]
