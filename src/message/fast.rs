@@ -87,18 +87,48 @@ impl<B: Blocks> Fast<'_, B> {
         }
     }
 
-    /// One member, from its name to the end of its value.
+    /// One member, from its name to the end of its value. Strings and nested values of all members are read at one
+    /// place each, or so many copies of that code would be made.
     #[inline(always)]
     fn member(&mut self) -> Option<()> {
         let member = match self.usual_name() {
             Some(member) => Some(member),
             None => self.any_name()?,
         };
-        self.skip_space();
-        match member {
-            Some(member) => self.routing_member(member),
-            None => self.other_value(),
+        if member.is_some_and(|member| self.envelope.span(member).is_some()) {
+            return None;
         }
+        self.skip_space();
+        let start = self.at;
+        let escaped = match (self.peek()?, member) {
+            (b'"', None | Some(Member::Id | Member::Type | Member::From | Member::To)) => {
+                self.member_string(member)?
+            }
+            (b'{', None | Some(Member::Body)) | (b'[', None) => self.nested().map(|()| false)?,
+            (b'[', Some(Member::To)) => self.urls()?,
+            (b'-' | b'0'..=b'9', None | Some(Member::Id)) => self.number().map(|()| false)?,
+            (_, None) => self.literal().map(|()| false)?,
+            _ => return None,
+        };
+        if let Some(member) = member {
+            self.envelope.set(member, Span::new(start, self.at), escaped);
+        }
+        Some(())
+    }
+
+    /// A string that is the value of a member; true if it holds an escape.
+    #[inline(always)]
+    fn member_string(&mut self, member: Option<Member>) -> Option<bool> {
+        let content = self.string()?;
+        if content.escaped {
+            let routes = member.is_some();
+            let lone = if routes { LoneSurrogates::Refuse } else { LoneSurrogates::Allow };
+            self.check_escapes(content, lone)?;
+        }
+        if member == Some(Member::Type) {
+            self.envelope.kind = self.kind(content);
+        }
+        Some(content.escaped)
     }
 
     /// Steps over the name of a routing member and its colon, if they stand here without white space.
@@ -128,32 +158,6 @@ impl<B: Blocks> Fast<'_, B> {
         }
         let name = &self.bytes[name.start..name.end];
         Some(Member::ALL.into_iter().find(|member| member.name().as_bytes() == name))
-    }
-
-    #[inline(always)]
-    fn routing_member(&mut self, member: Member) -> Option<()> {
-        if self.envelope.span(member).is_some() {
-            return None;
-        }
-        let start = self.at;
-        let escaped = match (member, self.peek()?) {
-            (Member::Body, b'{') => self.nested().map(|()| false)?,
-            (Member::Id, b'-' | b'0'..=b'9') => self.number().map(|()| false)?,
-            (Member::To, b'[') => self.urls()?,
-            (Member::Id | Member::Type | Member::From | Member::To, b'"') => {
-                let content = self.string()?;
-                if content.escaped {
-                    self.check_escapes(content, LoneSurrogates::Refuse)?;
-                }
-                if member == Member::Type {
-                    self.envelope.kind = self.kind(content);
-                }
-                content.escaped
-            }
-            _ => return None,
-        };
-        self.envelope.set(member, Span::new(start, self.at), escaped);
-        Some(())
     }
 
     #[inline(always)]
@@ -189,23 +193,6 @@ impl<B: Blocks> Fast<'_, B> {
             }
             self.take(b',')?;
             self.skip_space();
-        }
-    }
-
-    /// The value of a member that routing does not know.
-    #[inline(always)]
-    fn other_value(&mut self) -> Option<()> {
-        match self.peek()? {
-            b'"' => {
-                let content = self.string()?;
-                if content.escaped {
-                    self.check_escapes(content, LoneSurrogates::Allow)?;
-                }
-                Some(())
-            }
-            b'{' | b'[' => self.nested(),
-            b'-' | b'0'..=b'9' => self.number(),
-            _ => self.literal(),
         }
     }
 

@@ -29,8 +29,7 @@ struct Part<'a> {
     /// Bytes of the block that lie before the part; the masks are shifted down by as many bits.
     passed: usize,
     quotes: u64,
-    backslashes: u64,
-    unplain: u64,
+    rare: u64,
     brackets: u64,
 }
 
@@ -87,15 +86,14 @@ impl<'a, B: Blocks> Nested<'a, B> {
     fn part(&self, at: usize) -> Part<'a> {
         let (blocks, Some((block, passed))) = (self.blocks, block_at(self.bytes, at)) else {
             let block = &[b' '; BLOCK_BYTES];
-            return Part { block, passed: 0, quotes: 0, backslashes: 0, unplain: 0, brackets: 0 };
+            return Part { block, passed: 0, quotes: 0, rare: 0, brackets: 0 };
         };
         let loaded = blocks.load(block);
         Part {
             block,
             passed,
             quotes: blocks.quotes(loaded) >> passed,
-            backslashes: blocks.backslashes(loaded) >> passed,
-            unplain: blocks.unplain(loaded) >> passed,
+            rare: blocks.rare(loaded) >> passed,
             brackets: blocks.brackets(loaded) >> passed,
         }
     }
@@ -103,26 +101,33 @@ impl<'a, B: Blocks> Nested<'a, B> {
     /// Takes the brackets in strings out of the masks. False if a byte stands where none of its kind may.
     #[inline(always)]
     fn leave_out_strings(&mut self, parts: &mut [Part<'a>; TOGETHER]) -> bool {
+        let rare = parts.iter().fold(self.strings.escape, |all, part| all | part.rare);
+        if rare != 0 {
+            return self.leave_out_rare_strings(parts);
+        }
+        for part in parts {
+            part.brackets &= !self.strings.inside(self.blocks.parity(part.quotes));
+        }
+        true
+    }
+
+    /// The same for parts with backslashes, control characters, or what is not ASCII.
+    #[inline(always)]
+    fn leave_out_rare_strings(&mut self, parts: &mut [Part<'a>; TOGETHER]) -> bool {
         let blocks = self.blocks;
-        let any = |mask: fn(&Part<'a>) -> u64| parts.iter().fold(0, |all, part| all | mask(part));
-        let backslashes = any(|part| part.backslashes) != 0;
-        let unplain = any(|part| part.unplain) != 0;
-        if backslashes || self.strings.escape != 0 {
-            for part in parts.iter_mut() {
-                part.quotes &= !self.strings.escaped(part.backslashes);
-            }
-        }
-        let mut misplaced = 0;
-        for part in parts.iter_mut() {
-            let inside = self.strings.inside(blocks.parity(part.quotes));
+        let (mut misplaced, mut any_non_ascii) = (0, 0);
+        for part in parts {
+            let loaded = blocks.load(part.block);
+            let backslashes = blocks.backslashes(loaded) >> part.passed;
+            let non_ascii = blocks.non_ascii(loaded) >> part.passed;
+            let controls = part.rare & !backslashes & !non_ascii;
+            let quotes = part.quotes & !self.strings.escaped(backslashes);
+            let inside = self.strings.inside(blocks.parity(quotes));
             part.brackets &= !inside;
-            misplaced |= part.backslashes & !inside;
-            if unplain {
-                let non_ascii = blocks.non_ascii(blocks.load(part.block)) >> part.passed;
-                self.non_ascii |= part.unplain & non_ascii != 0;
-                misplaced |= part.unplain & !non_ascii & inside;
-            }
+            misplaced |= backslashes & !inside | controls & inside;
+            any_non_ascii |= non_ascii;
         }
+        self.non_ascii |= any_non_ascii != 0;
         misplaced == 0
     }
 }

@@ -60,6 +60,14 @@ pub(super) fn scan_by(
     exact::envelope(bytes, depth_max)
 }
 
+/// What the fast way alone says within the usual depth, for tests of what it declines.
+#[cfg(test)]
+pub(super) fn fast_alone(path: ScanPath, bytes: &[u8]) -> Option<Envelope> {
+    let mut envelope = Envelope::default();
+    let scan = FastScan { bytes, depth_max: MESSAGE_DEPTH_MAX, envelope: &mut envelope };
+    fast_by(path, scan).then_some(envelope)
+}
+
 #[inline]
 fn fast_by(path: ScanPath, scan: FastScan<'_>) -> bool {
     match path.0 {

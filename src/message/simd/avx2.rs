@@ -40,9 +40,10 @@ impl Avx2 {
 
     /// Bytes above 0x7f are negative, and so below 0x20 as well.
     #[inline(always)]
-    fn unplain(self, half: __m256i) -> __m256i {
+    fn rare_bytes(self, half: __m256i) -> __m256i {
         // SAFETY: `self` proves that the processor has AVX2.
-        unsafe { _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half) }
+        let below_or_above = unsafe { _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half) };
+        self.or(self.equal(half, b'\\'), below_or_above)
     }
 }
 
@@ -70,10 +71,7 @@ impl Blocks for Avx2 {
 
     #[inline(always)]
     fn special(self, block: Block) -> u64 {
-        self.mask(block, |half| {
-            let marks = self.or(self.equal(half, b'"'), self.equal(half, b'\\'));
-            self.or(marks, self.unplain(half))
-        })
+        self.mask(block, |half| self.or(self.equal(half, b'"'), self.rare_bytes(half)))
     }
 
     #[inline(always)]
@@ -87,8 +85,8 @@ impl Blocks for Avx2 {
     }
 
     #[inline(always)]
-    fn unplain(self, block: Block) -> u64 {
-        self.mask(block, |half| self.unplain(half))
+    fn rare(self, block: Block) -> u64 {
+        self.mask(block, |half| self.rare_bytes(half))
     }
 
     #[inline(always)]

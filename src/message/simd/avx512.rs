@@ -49,7 +49,7 @@ impl Blocks for Avx512 {
 
     #[inline(always)]
     fn special(self, block: __m512i) -> u64 {
-        self.equal(block, b'"') | self.equal(block, b'\\') | self.unplain(block)
+        self.equal(block, b'"') | self.rare(block)
     }
 
     #[inline(always)]
@@ -64,9 +64,10 @@ impl Blocks for Avx512 {
 
     /// Bytes above 0x7f are negative, and so below 0x20 as well.
     #[inline(always)]
-    fn unplain(self, block: __m512i) -> u64 {
+    fn rare(self, block: __m512i) -> u64 {
         // SAFETY: `self` proves that the processor has AVX-512 BW.
-        unsafe { _mm512_cmplt_epi8_mask(block, _mm512_set1_epi8(0x20)) }
+        let below_or_above = unsafe { _mm512_cmplt_epi8_mask(block, _mm512_set1_epi8(0x20)) };
+        self.equal(block, b'\\') | below_or_above
     }
 
     #[inline(always)]

@@ -37,17 +37,17 @@ pub(super) trait Blocks: Copy {
 
     fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block;
 
-    /// Where plain ASCII text of a string ends: `"`, `\`, below 0x20, above 0x7f.
-    fn special(self, block: Self::Block) -> u64;
-
     /// `"`
     fn quotes(self, block: Self::Block) -> u64;
 
     /// `\`
     fn backslashes(self, block: Self::Block) -> u64;
 
-    /// Below 0x20 and above 0x7f.
-    fn unplain(self, block: Self::Block) -> u64;
+    /// `\`, below 0x20, above 0x7f: what plain ASCII text of a string does not have.
+    fn rare(self, block: Self::Block) -> u64;
+
+    /// Where plain ASCII text of a string ends: `"` and what is [rare](Self::rare).
+    fn special(self, block: Self::Block) -> u64;
 
     /// Above 0x7f: parts of characters that are not ASCII.
     fn non_ascii(self, block: Self::Block) -> u64;

@@ -36,8 +36,8 @@ impl Blocks for Portable {
     }
 
     #[inline(always)]
-    fn unplain(self, block: Self::Block) -> u64 {
-        gather(block, unplain)
+    fn rare(self, block: Self::Block) -> u64 {
+        gather(block, |word| equal(word, b'\\') | unplain(word))
     }
 
     #[inline(always)]
@@ -69,14 +69,24 @@ const TOPS: u64 = ONES << 7;
 /// The top bit of each byte of `marks(word)`, gathered: one bit a byte.
 #[inline(always)]
 fn gather(block: [u64; 8], marks: impl Fn(u64) -> u64) -> u64 {
-    // The product brings bit 8·i to bit 56 + i, each pair of factors to a bit of its own.
-    const TO_TOP: u64 = 0x0102_0408_1020_4080;
-    let mut mask = 0;
+    let mut square = 0;
     for (i, word) in block.into_iter().enumerate() {
-        let bits = (marks(word) & TOPS) >> 7;
-        mask |= (bits.wrapping_mul(TO_TOP) >> 56) << (8 * i);
+        square |= (marks(word) & TOPS) >> (7 - i);
     }
-    mask
+    if square == 0 { 0 } else { transpose(square) }
+}
+
+/// Bit `i` of byte `j` becomes bit `j` of byte `i`: the halves that are in each other's place change places, of
+/// squares of two by two bits, then of four by four, then of the whole.
+#[inline(always)]
+fn transpose(mut square: u64) -> u64 {
+    for (distance, above) in
+        [(7, 0x00aa_00aa_00aa_00aa), (14, 0x0000_cccc_0000_cccc), (28, 0x0000_0000_f0f0_f0f0)]
+    {
+        let differing = (square ^ square >> distance) & above;
+        square ^= differing ^ differing << distance;
+    }
+    square
 }
 
 /// Sets the top bit of each byte that is `byte`, an ASCII one, and leaves rubbish in the others' low bits.
