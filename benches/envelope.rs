@@ -146,12 +146,14 @@ enum Order {
     BodyFirst,
 }
 
-/// Messages of one case: more than a branch predictor knows by heart, less than the first-level cache holds if small.
-const MESSAGES: u64 = 32;
+/// Messages of one case: more than a branch predictor knows by heart, as far as they fit into the caches.
+const MESSAGES_MAX: usize = 32;
+const MESSAGES_BYTES: usize = 256 << 10;
 const SEED: u64 = 0x5eed;
 
 fn messages(size: usize, order: Order) -> Vec<String> {
-    (0..MESSAGES).map(|number| message(&mut Random(SEED + number), size, order)).collect()
+    let count = MESSAGES_MAX.min(MESSAGES_BYTES / size);
+    (0..count as u64).map(|number| message(&mut Random(SEED + number), size, order)).collect()
 }
 
 /// A message of about `size` bytes; its body is chat lines of any length with numbers and escapes in them.

@@ -119,13 +119,16 @@ impl<'a, B: Blocks> Nested<'a, B> {
         for part in parts {
             let loaded = blocks.load(part.block);
             let backslashes = blocks.backslashes(loaded) >> part.passed;
-            let non_ascii = blocks.non_ascii(loaded) >> part.passed;
-            let controls = part.rare & !backslashes & !non_ascii;
+            let mut controls = part.rare & !backslashes;
+            if controls != 0 {
+                let non_ascii = blocks.non_ascii(loaded) >> part.passed;
+                any_non_ascii |= non_ascii;
+                controls &= !non_ascii;
+            }
             let quotes = part.quotes & !self.strings.escaped(backslashes);
             let inside = self.strings.inside(blocks.parity(quotes));
             part.brackets &= !inside;
             misplaced |= backslashes & !inside | controls & inside;
-            any_non_ascii |= non_ascii;
         }
         self.non_ascii |= any_non_ascii != 0;
         misplaced == 0

@@ -243,3 +243,24 @@ fn the_fast_way_takes_what_is_usual() {
         }
     }
 }
+
+/// Small enough for Miri, which can play a processor that this machine is not:
+/// `RUSTFLAGS=-Ctarget-feature=+avx512f,+avx512bw,… cargo +nightly miri test --lib the_fast_ways_agree`.
+#[test]
+fn the_fast_ways_agree() {
+    let paths: Vec<_> = ScanPath::available().filter(|path| path.name() != "exact").collect();
+    for value in [
+        r#"{"a":"\\\"}"}"#,
+        r#"{"a":[{},[]],"b":{"c":"]"}}"#,
+        r#"{"a":[}}"#,
+        "{\"a\":\"\u{1f}\"}",
+        "{\"a\":\"é\\\\\"}",
+    ] {
+        for padding in (0..130).step_by(9) {
+            let body = format!(r#"{{"p":"{}","q":{value}}}"#, "x".repeat(padding));
+            let text = format!(r#"{{"body":{body},"to":"a","from":"b","type":"t"}}"#);
+            let scanned = |path| scan::fast_alone(path, text.as_bytes());
+            assert!(paths.iter().all(|path| scanned(*path) == scanned(paths[0])), "{text}");
+        }
+    }
+}
