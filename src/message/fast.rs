@@ -234,7 +234,7 @@ impl<B: Blocks> Fast<'_, B> {
     #[inline(always)]
     fn digits(&mut self) -> Option<()> {
         let start = self.at;
-        while matches!(self.peek()?, b'0'..=b'9') {
+        while self.peek()?.is_ascii_digit() {
             self.at += 1;
         }
         (self.at > start).then_some(())
