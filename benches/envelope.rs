@@ -1,111 +1,199 @@
-//! What it costs to know where a message goes: our scan beside serde_json (a borrowed struct whose body is
-//! passed over) and simd-json (a tape of everything). Every answer is checked before anything is timed.
+//! What it costs to know where a message goes: our scan, which checks the whole message, beside serde_json (a
+//! borrowed struct whose body is passed over), simd-json (a tape of everything, all buffers reused) and sonic-rs
+//! (four paths; behind the last of them it looks at nothing). Every answer is checked before anything is timed.
 //!
-//! Messages of 400 B, 1 KB and 64 KB, each with the header before the body and behind it. simd-json
-//! unescapes in place, so each of its runs gets a copy of the message, as a router would have to make one.
+//! Each case is a set of messages from one seed, no two alike, so that no branch is learnt by heart. simd-json
+//! unescapes in place, so each of its runs gets a copy of the message, as a router would have to make one. None
+//! of the rivals but serde_json sees that a member is given twice.
+//!
+//! ```text
+//! cargo bench --no-default-features --bench envelope            # criterion, then the table of ratios
+//! cargo bench --no-default-features --bench envelope -- none    # the table alone
+//! ```
 
-use std::borrow::Cow;
+#[path = "support/envelope_rivals.rs"]
+mod envelope_rivals;
+#[path = "support/ratios.rs"]
+mod ratios;
+
 use std::hint::black_box;
 
 use bytes::Bytes;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use hyperty_router::message::{Message, To};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use simd_json::prelude::*;
+use criterion::{BenchmarkId, Criterion, Throughput};
+use hyperty_router::message::{Message, ParseLimits, ScanPath, To};
 
-criterion_group!(benches, envelope);
-criterion_main!(benches);
+use envelope_rivals::{Found, SimdJson, Sonic, serde_json_borrowed};
+use ratios::Ratios;
 
-fn envelope(criterion: &mut Criterion) {
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    absolute(&mut criterion);
+    criterion.final_summary();
+    let mut ratios = Ratios::new("envelope");
+    goals(&mut ratios);
+    by_path(&mut ratios);
+    ratios.finish();
+}
+
+/// The cases that have a goal, each beside all its rivals; the first named is the one of the goal.
+fn goals(ratios: &mut Ratios) {
+    for (case, size, order) in [
+        ("env-400", 400, Order::HeaderFirst),
+        ("env-1k", 1 << 10, Order::HeaderFirst),
+        ("env-1k-body-first", 1 << 10, Order::BodyFirst),
+    ] {
+        let texts = messages(size, order);
+        let mut tape = SimdJson::new(size);
+        against(ratios, case, "simd-json tape", &texts, |text| tape.read(text));
+        against(ratios, case, "serde_json borrowed", &texts, serde_json_borrowed);
+        let sonic = Sonic::new();
+        against(ratios, case, "sonic-rs get_many", &texts, |text| sonic.checked(text));
+    }
+    let (sonic, texts) = (Sonic::new(), messages(400, Order::HeaderFirst));
+    let rival = "sonic-rs get_many_unchecked";
+    against(ratios, "env-400-lazy", rival, &texts, |text| sonic.unchecked(text));
+    let texts = messages(64 << 10, Order::HeaderFirst);
+    against(ratios, "env-64k", "serde_json borrowed", &texts, serde_json_borrowed);
+    let mut tape = SimdJson::new(64 << 10);
+    against(ratios, "env-64k", "simd-json tape", &texts, |text| tape.read(text));
+}
+
+/// Every path of ours that this machine has, at 1 KB and at 64 KB.
+fn by_path(ratios: &mut Ratios) {
+    for (size, name) in [(1 << 10, "1k"), (64 << 10, "64k")] {
+        let texts = messages(size, Order::HeaderFirst);
+        for path in ScanPath::available() {
+            let case = match (path.name(), size) {
+                ("portable", 1024) => "env-portable".to_owned(),
+                (path, _) => format!("env-{name}-{path}"),
+            };
+            let limits = ParseLimits::default();
+            let parse = |bytes| Message::parse_by(path, bytes, &limits).expect("a message");
+            let rival = "serde_json borrowed";
+            pair(ratios, &case, rival, &texts, parse, serde_json_borrowed);
+        }
+    }
+}
+
+fn against(
+    ratios: &mut Ratios,
+    case: &str,
+    rival_name: &str,
+    texts: &[String],
+    rival: impl FnMut(&[u8]) -> Found,
+) {
+    let parse = |bytes| Message::parse(bytes).expect("a message");
+    pair(ratios, case, rival_name, texts, parse, rival);
+}
+
+/// One row, after both sides have given the same answers.
+fn pair(
+    ratios: &mut Ratios,
+    case: &str,
+    rival_name: &str,
+    texts: &[String],
+    parse: impl Fn(Bytes) -> Message,
+    mut rival: impl FnMut(&[u8]) -> Found,
+) {
+    let mut bytes: Vec<_> = texts.iter().map(|text| Bytes::from(text.clone())).collect();
+    for (slot, text) in bytes.iter_mut().zip(texts) {
+        assert_eq!(ours(slot, &parse), rival(text.as_bytes()), "{case}, {rival_name}: {text}");
+    }
+    let ours = || bytes.iter_mut().for_each(|slot| _ = black_box(ours(slot, &parse)));
+    let rival = || texts.iter().for_each(|text| _ = black_box(rival(black_box(text.as_bytes()))));
+    ratios.pair(case, rival_name, texts.len(), ours, rival);
+}
+
+/// Takes the bytes, as a router gets them, and gives them back: no counter of references is touched.
+#[inline]
+fn ours(slot: &mut Bytes, parse: impl Fn(Bytes) -> Message) -> Found {
+    let message = parse(black_box(std::mem::take(slot)));
+    let To::One(to) = message.to() else { panic!("one URL") };
+    let found = (to.len(), message.from().len(), message.kind_text().len());
+    black_box((message.id(), message.kind(), message.body()));
+    drop(to);
+    *slot = message.into_bytes();
+    found
+}
+
+/// What one run costs, by criterion.
+fn absolute(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("envelope");
-    for (size, bytes_wanted) in [("400B", 400), ("1KB", 1 << 10), ("64KB", 64 << 10)] {
-        for header_first in [true, false] {
-            let text = message(bytes_wanted, header_first);
-            let order = if header_first { "header-first" } else { "body-first" };
-            let case = format!("{size}/{order}");
-            let bytes = Bytes::from(text.clone());
-            let mut copy = Vec::with_capacity(text.len());
-            let mut buffers = simd_json::Buffers::new(text.len());
-            check(&text);
-
+    for (size_name, size) in [("400B", 400), ("1KB", 1 << 10), ("64KB", 64 << 10)] {
+        for order in [Order::HeaderFirst, Order::BodyFirst] {
+            let text = messages(size, order).swap_remove(0);
+            let case = format!("{size_name}/{order:?}");
+            let mut bytes = Bytes::from(text.clone());
             group.throughput(Throughput::Bytes(text.len() as u64));
             group.bench_function(BenchmarkId::new("ours", &case), |bencher| {
-                bencher.iter(|| ours(black_box(&bytes)))
+                bencher.iter(|| ours(&mut bytes, |bytes| Message::parse(bytes).expect("a message")))
             });
             group.bench_function(BenchmarkId::new("serde_json", &case), |bencher| {
                 bencher.iter(|| serde_json_borrowed(black_box(text.as_bytes())))
             });
+            let mut tape = SimdJson::new(size);
             group.bench_function(BenchmarkId::new("simd-json tape", &case), |bencher| {
-                bencher.iter(|| simd_json_tape(black_box(text.as_bytes()), &mut copy, &mut buffers))
+                bencher.iter(|| tape.read(black_box(text.as_bytes())))
             });
         }
     }
     group.finish();
 }
 
-/// What each contender has to find: lengths stand for the texts, so that nothing borrowed is returned.
-type Found = (usize, usize, usize);
-
-fn ours(bytes: &Bytes) -> Found {
-    let message = Message::parse(bytes.clone()).expect("a message");
-    let To::One(to) = message.to() else { panic!("one URL") };
-    (to.len(), message.from().len(), message.kind_text().len())
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Order {
+    HeaderFirst,
+    BodyFirst,
 }
 
-#[derive(Deserialize)]
-struct Borrowed<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(borrow)]
-    from: Cow<'a, str>,
-    #[serde(borrow)]
-    to: Cow<'a, str>,
-    #[serde(rename = "id")]
-    _id: IgnoredAny,
-    #[serde(rename = "body")]
-    _body: IgnoredAny,
+/// Messages of one case: more than a branch predictor knows by heart, as far as they fit into the caches.
+const MESSAGES_MAX: usize = 32;
+const MESSAGES_BYTES: usize = 256 << 10;
+const SEED: u64 = 0x5eed;
+
+fn messages(size: usize, order: Order) -> Vec<String> {
+    let count = MESSAGES_MAX.min(MESSAGES_BYTES / size);
+    (0..count as u64).map(|number| message(&mut Random(SEED + number), size, order)).collect()
 }
 
-fn serde_json_borrowed(bytes: &[u8]) -> Found {
-    let found: Borrowed<'_> = serde_json::from_slice(bytes).expect("a message");
-    (found.to.len(), found.from.len(), found.kind.len())
-}
-
-fn simd_json_tape(bytes: &[u8], copy: &mut Vec<u8>, buffers: &mut simd_json::Buffers) -> Found {
-    copy.clear();
-    copy.extend_from_slice(bytes);
-    let tape = simd_json::to_tape_with_buffers(copy, buffers).expect("a message");
-    let root = tape.as_value();
-    let len = |name: &str| root.get(name).and_then(|v| v.as_str().map(str::len)).expect("a string");
-    (len("to"), len("from"), len("type"))
-}
-
-fn check(text: &str) {
-    let expected = (TO.len(), FROM.len(), "update".len());
-    assert_eq!(ours(&Bytes::from(text.to_owned())), expected);
-    assert_eq!(serde_json_borrowed(text.as_bytes()), expected);
-    let mut buffers = simd_json::Buffers::new(text.len());
-    assert_eq!(simd_json_tape(text.as_bytes(), &mut Vec::new(), &mut buffers), expected);
-}
-
-const FROM: &str =
-    "hyperty-runtime://alice.example.org/0c8ab7d0-41ad-4f1e-8b4e-2b1d9c1c7e11/registry";
-const TO: &str = "comm://bob.example.org/5f3b6c52-9f0f-4c6f-9e57-a7a1cbb7d0b5/changes";
-
-/// A message of about `bytes_wanted` bytes; its body is chat lines with numbers and escapes in them.
-fn message(bytes_wanted: usize, header_first: bool) -> String {
-    let header = format!(r#""id":7,"type":"update","from":"{FROM}","to":"{TO}""#);
+/// A message of about `size` bytes; its body is chat lines of any length with numbers and escapes in them.
+fn message(random: &mut Random, size: usize, order: Order) -> String {
+    let (from, to) = (name(random, "hyperty-runtime", 71), name(random, "comm", 71));
+    let id = random.below(100_000);
+    let header = format!(r#""id":{id},"type":"update","from":"{from}","to":"{to}""#);
     let mut lines = String::new();
-    while header.len() + lines.len() + 120 < bytes_wanted {
-        let line = lines.len();
-        lines.push_str(&format!(
-            r#"{{"n":{line},"at":1700000000.{line},"text":"He said \"good morning\", and went on."}},"#
-        ));
+    while header.len() + lines.len() + 120 < size {
+        let (at, words) = (random.below(1 << 40), random.below(12) as usize);
+        let said = [r#"He said \"good morning\", and "#, "Went on. "][random.below(2) as usize];
+        let text = "lorem ipsum dolor ".chars().cycle().take(words * 5).collect::<String>();
+        lines.push_str(&format!(r#"{{"n":{},"at":{at},"text":"{said}{text}"}},"#, lines.len()));
     }
     let body = format!(
         r#""body":{{"attribute":"messages","operation":"add","value":[{}]}}"#,
         lines.trim_end_matches(',')
     );
-    if header_first { format!("{{{header},{body}}}") } else { format!("{{{body},{header}}}") }
+    match order {
+        Order::HeaderFirst => format!("{{{header},{body}}}"),
+        Order::BodyFirst => format!("{{{body},{header}}}"),
+    }
+}
+
+/// A URL of about `bytes` bytes.
+fn name(random: &mut Random, scheme: &str, bytes: usize) -> String {
+    let mut name = format!("{scheme}://domain-{}.example.org/", random.below(3_000));
+    while name.len() < bytes {
+        name.push_str(&format!("{:x}", random.below(16)));
+    }
+    name
+}
+
+/// Numbers that look random, the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (mixed ^ mixed >> 31) % bound
+    }
 }

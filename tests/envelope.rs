@@ -59,7 +59,7 @@ fn names_what_is_wrong_and_where() {
         (with_tail(r#""body":{"a":[}]}"#), Unbalanced, head + 13),
         (with_tail(r#""body":{]"#), Unbalanced, head + 8),
         (with_tail(r#""x":1]"#), Unbalanced, head + 5),
-        (with_tail(""), Unbalanced, head),
+        (with_tail(""), Syntax { expected: "a member's name" }, head),
         (with_tail(r#""x" 1"#), Syntax { expected: "`:`" }, head + 4),
         (with_tail(r#""x":1 "y":2"#), Syntax { expected: "`,` or `}`" }, head + 6),
         (with_tail(r#""x":tru"#), Syntax { expected: "a value" }, head + 4),
@@ -149,6 +149,59 @@ fn nesting_costs_no_stack() {
     };
     let thread = std::thread::Builder::new().stack_size(64 << 10).spawn(deep).unwrap();
     thread.join().unwrap();
+}
+
+/// The interesting bytes at every place relative to the blocks of 64 bytes: all paths, the oracle, and errors alike.
+#[test]
+fn what_counts_straddles_blocks_at_every_offset() {
+    let pieces = [
+        r#"{"a":"\\\"}"}"#,
+        r#"{"a":"\\\\\\\\"}"#,
+        r#"{"a":"\\\\\\\"}"}"#,
+        r#"{"a":[{},[]],"b":{"c":"]"}}"#,
+        r#"{"a":[}}"#,
+        r#"{"a":\"x"}"#,
+        "{\"a\":\"\u{1f}\"}",
+        "{\"a\":\"\\\u{1f}\"}",
+        "{\"a\":\"é€\u{1F600}\"}",
+        "{\n\t\"a\" : 1\r\n}",
+        r#"{"a":"\"#,
+        r#"{"a":"Y_y"}"#,
+    ];
+    for piece in pieces {
+        for padding in 0..200 {
+            let padding = "x".repeat(padding);
+            for text in [
+                with_tail(&format!(r#""p":"{padding}","body":{piece}"#)),
+                with_tail(&format!(r#""body":{{"p":"{padding}","q":{piece}}}"#)),
+                with_tail(&format!(r#""body":{{"p":"{padding}{piece}"}}"#)),
+                format!(
+                    r#"{{"body":{{"p":"{padding}"}},"x":{piece},"to":"a","from":"b","type":"t"}}"#
+                ),
+                format!(
+                    r#"{{"type":"t{padding}","to":["a{padding}","\/"],"from":"{padding}é","x":{piece}}}"#
+                ),
+            ] {
+                fuzz_body::envelope(text.as_bytes());
+            }
+        }
+    }
+}
+
+/// A broken character, and a control character, at every place of a long message.
+#[test]
+fn no_byte_of_a_long_message_escapes_the_scan() {
+    let body = r#""body":{"attribute":"é","value":[{"text":"said \"so\", and"},{"n":[1,2]}]}"#;
+    let text = with_tail(&format!(r#""id":"i\u0064","x":["{}"],{body}"#, "y".repeat(70)));
+    for at in 0..text.len() {
+        for byte in [0xff, 0x80, 0x00, b'"', b'\\', b'}', b']', b'{', b'['] {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] = byte;
+            fuzz_body::envelope(&bytes);
+        }
+        fuzz_body::envelope(&text.as_bytes()[..at]);
+        fuzz_body::envelope(&text.as_bytes()[at..]);
+    }
 }
 
 #[test]

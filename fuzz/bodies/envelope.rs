@@ -4,7 +4,8 @@
 
 use bytes::Bytes;
 use hyperty_router::message::{
-    HOP_BYTES_MAX, Message, ParseLimits, To, respond, response_code, salvage, write_hop,
+    HOP_BYTES_MAX, Message, ParseError, ParseLimits, ScanPath, To, respond, response_code, salvage,
+    write_hop,
 };
 
 use crate::naive_envelope::{naive_envelope, naive_unescape};
@@ -16,6 +17,10 @@ use crate::naive_envelope::{naive_envelope, naive_unescape};
 pub(crate) fn envelope(data: &[u8]) {
     let limits = ParseLimits::default();
     let scanned = Message::parse_with(Bytes::copy_from_slice(data), &limits);
+    for path in ScanPath::available() {
+        let by_path = Message::parse_by(path, Bytes::copy_from_slice(data), &limits);
+        assert_eq!(seen(&by_path), seen(&scanned), "{}", path.name());
+    }
     let expected = naive_envelope(data, limits.bytes_max, limits.depth_max);
     let salvaged = salvage(data);
     match (scanned, expected) {
@@ -39,6 +44,17 @@ pub(crate) fn envelope(data: &[u8]) {
         (Err(error), None) => assert!(error.offset <= data.len(), "{error}"),
         (scanned, expected) => panic!("the scan says {scanned:?}, the oracle {expected:?}"),
     }
+}
+
+/// All that a scan says of a message: its kind, the text of each routing member, and whether an escape was seen in
+/// one, by what reading it gives.
+fn seen(
+    scanned: &Result<Message, ParseError>,
+) -> Result<impl PartialEq + std::fmt::Debug, ParseError> {
+    scanned.as_ref().map_err(|error| *error).map(|message| {
+        let raw = (message.id(), message.body(), message.hop());
+        (raw, message.kind(), message.kind_text(), message.from(), message.to())
+    })
 }
 
 /// What is made from a message is a message again, and the parts of it are the same.

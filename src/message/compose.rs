@@ -1,9 +1,9 @@
 //! Messages that we write ourselves, and the `code` of those that others write. No message is sent here.
 
-use bytes::Bytes;
 use simd_json::OwnedValue;
 use simd_json::prelude::Writable;
 
+use super::checked::Checked;
 use super::envelope::{Envelope, Member, Span};
 use super::kind::Kind;
 use super::salvage::is_id;
@@ -137,6 +137,6 @@ impl Writer {
 
     fn finish(mut self) -> Message {
         self.out.push(b'}');
-        Message { bytes: Bytes::from(self.out), envelope: self.envelope }
+        Message { text: Checked::written(self.out), envelope: self.envelope }
     }
 }

@@ -1,4 +1,4 @@
-//! The envelope: where the routing members of a message stand in its bytes. It reads and writes none of them.
+//! The envelope: where the routing members of a message stand. How they are found is not known here.
 
 use super::cursor::Quoted;
 use super::kind::Kind;

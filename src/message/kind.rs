@@ -38,16 +38,31 @@ impl Kind {
             return Kind::of_text(raw);
         }
         let decoded = Unescaped::new(raw).map(|c| c.map(|c| c.to_ascii_lowercase()));
-        Kind::find(|word| decoded.clone().eq(word.chars().map(Ok)))
+        let is = |word: &str| decoded.clone().eq(word.chars().map(Ok));
+        WORDS.iter().find(|(word, _)| is(word)).map_or(Kind::Other, |(_, kind)| *kind)
     }
 
     /// The kind that a text without escapes names.
     pub(super) fn of_text(text: &str) -> Kind {
-        Kind::find(|word| text.eq_ignore_ascii_case(word))
+        Kind::of_bytes(text.as_bytes())
     }
 
-    fn find(is: impl Fn(&str) -> bool) -> Kind {
-        WORDS.iter().find(|(word, _)| is(word)).map_or(Kind::Other, |(_, kind)| *kind)
+    /// The kind that the bytes of a text without escapes name.
+    #[inline]
+    pub(super) fn of_bytes(text: &[u8]) -> Kind {
+        // Length and first letter leave one word to compare with.
+        let candidate = match (text.len(), text.first().map_or(0, u8::to_ascii_lowercase)) {
+            (4, b'r') => ("read", Kind::Read),
+            (6, b'c') => ("create", Kind::Create),
+            (6, b'd') => ("delete", Kind::Delete),
+            (6, b'u') => ("update", Kind::Update),
+            (7, b'e') => ("execute", Kind::Execute),
+            (8, b'r') => ("response", Kind::Response),
+            (9, b's') => ("subscribe", Kind::Subscribe),
+            (11, b'u') => ("unsubscribe", Kind::Unsubscribe),
+            _ => return Kind::Other,
+        };
+        if text.eq_ignore_ascii_case(candidate.0.as_bytes()) { candidate.1 } else { Kind::Other }
     }
 }
 

@@ -19,14 +19,19 @@
 //! ```
 
 mod body;
+mod checked;
 mod compose;
 mod cursor;
 mod envelope;
 mod error;
+mod exact;
+mod fast;
 mod hop;
 mod kind;
+mod nested;
 mod salvage;
 mod scan;
+mod simd;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -43,7 +48,10 @@ pub use hop::{HOP_BYTES_MAX, Hop, write_hop};
 pub use kind::Kind;
 pub use salvage::salvage;
 pub use scan::ParseLimits;
+#[doc(hidden)]
+pub use scan::ScanPath;
 
+use checked::Checked;
 use cursor::Cursor;
 use envelope::{Envelope, Member, Span};
 
@@ -57,7 +65,7 @@ use envelope::{Envelope, Member, Span};
 /// Cloning shares the bytes: O(1). The bytes never change: what came in is what goes out.
 #[derive(Clone)]
 pub struct Message {
-    bytes: Bytes,
+    text: Checked,
     envelope: Envelope,
 }
 
@@ -79,25 +87,39 @@ impl Message {
     /// UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
     /// twice, of the wrong type, or not readable in one way only.
     pub fn parse_with(bytes: Bytes, limits: &ParseLimits) -> Result<Message, ParseError> {
-        let envelope = scan::scan(&bytes, limits)?;
-        Ok(Message { bytes, envelope })
+        let (text, envelope) = Checked::scanned(bytes, limits)?;
+        Ok(Message { text, envelope })
+    }
+
+    /// The same by one given way, to hold the ways against each other.
+    ///
+    /// # Errors
+    /// As [`Message::parse_with`].
+    #[doc(hidden)]
+    pub fn parse_by(
+        path: ScanPath,
+        bytes: Bytes,
+        limits: &ParseLimits,
+    ) -> Result<Message, ParseError> {
+        let (text, envelope) = Checked::scanned_by(path, bytes, limits)?;
+        Ok(Message { text, envelope })
     }
 
     /// The bytes as they came, without `hop` if it was taken off.
     pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+        self.text.bytes()
     }
 
     /// The bytes, handed over.
     pub fn into_bytes(self) -> Bytes {
-        self.bytes
+        self.text.into_bytes()
     }
 
     /// The bytes behind the opening brace, sharing them: what goes behind the slice of [`write_hop`]. O(1) but
     /// for white space before the brace.
     pub fn members(&self) -> Bytes {
-        let brace = memchr::memchr(b'{', &self.bytes).map_or(0, |at| at + 1);
-        self.bytes.slice(brace..)
+        let brace = memchr::memchr(b'{', self.bytes()).map_or(0, |at| at + 1);
+        self.bytes().slice(brace..)
     }
 
     /// The `id` as the JSON token it came as (`7` or `"7"`), if there is one.
@@ -126,7 +148,7 @@ impl Message {
         if raw.starts_with('[') { To::Many(urls(raw)) } else { To::One(self.string(Member::To)) }
     }
 
-    /// The raw text of `body` (an object), if there is one. Looks at its length in bytes once, for UTF-8.
+    /// The raw text of `body` (an object), if there is one. O(1).
     pub fn body(&self) -> Option<&str> {
         self.raw(Member::Body)
     }
@@ -166,24 +188,24 @@ impl Message {
     /// # Errors
     /// The message itself, untouched, if it begins otherwise.
     pub fn split_hop(self) -> Result<(Hop, Message), Message> {
-        let Some((hop, comma)) = hop::hop_prefix(&self.bytes) else { return Err(self) };
-        let (bytes, envelope) = hop::take_off(self.bytes, self.envelope, comma);
-        Ok((hop, Message { bytes, envelope }))
+        let Some((hop, comma)) = hop::hop_prefix(self.bytes()) else { return Err(self) };
+        let (text, envelope) = self.text.behind_hop(self.envelope, comma);
+        Ok((hop, Message { text, envelope }))
     }
 
     /// A copy of this message with `to` being the one string `to` (for an array `to`). All else stays byte for byte.
     pub fn with_to(&self, to: &str) -> Message {
         let Some(old) = self.envelope.span(Member::To) else { return self.clone() };
-        let old = old.range();
-        let mut bytes = Vec::with_capacity(self.bytes.len() - old.len() + to.len() + 2);
-        bytes.extend_from_slice(&self.bytes[..old.start]);
+        let (old, text) = (old.range(), self.bytes());
+        let mut bytes = Vec::with_capacity(text.len() - old.len() + to.len() + 2);
+        bytes.extend_from_slice(&text[..old.start]);
         let escaped = text::write_string(&mut bytes, to);
         let end = bytes.len();
-        bytes.extend_from_slice(&self.bytes[old.end..]);
+        bytes.extend_from_slice(&text[old.end..]);
         let mut envelope = self.envelope;
         envelope.shift(old.end, end as isize - old.end as isize);
         envelope.set(Member::To, Span::new(old.start, end), escaped);
-        Message { bytes: Bytes::from(bytes), envelope }
+        Message { text: Checked::written(bytes), envelope }
     }
 
     /// Checks the whole text against RFC 8259. O(length), on a constant stack.
@@ -191,11 +213,11 @@ impl Message {
     /// # Errors
     /// What is wrong and at which byte, as [`ParseError`].
     pub fn validate(&self) -> Result<(), ParseError> {
-        validate::validate(self.slice(0..self.bytes.len()))
+        validate::validate(self.text.as_str())
     }
 
     fn raw(&self, member: Member) -> Option<&str> {
-        self.envelope.span(member).map(|span| self.slice(span.range()))
+        self.envelope.span(member).map(|span| &self.text.as_str()[span.range()])
     }
 
     fn string(&self, member: Member) -> Cow<'_, str> {
@@ -203,15 +225,11 @@ impl Message {
         let raw = &quoted[1..quoted.len() - 1];
         if self.envelope.is_escaped(member) { unescaped(raw) } else { Cow::Borrowed(raw) }
     }
-
-    fn slice(&self, range: std::ops::Range<usize>) -> &str {
-        std::str::from_utf8(&self.bytes[range]).expect("the scan has checked the UTF-8")
-    }
 }
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Message({})", self.slice(0..self.bytes.len()))
+        write!(f, "Message({})", self.text.as_str())
     }
 }
 

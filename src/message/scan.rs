@@ -4,14 +4,22 @@
 //! envelope says.** To that end the top level is read by the full grammar, and of what lies deeper the
 //! brackets and the strings. The body is not parsed: its literals, colons and escapes pass unseen.
 //!
-//! One function, so that a faster one can take its place; the oracle is `tests/support/naive_envelope.rs`.
+//! Two ways, one after the other. The [fast](super::fast) one reads blocks of 64 bytes and either gives the
+//! envelope or declines; what it declines is read by the [exact](super::exact) one, which also finds out what is
+//! wrong and where. So the fast way may decline whatever it likes and must never accept what the exact one
+//! refuses, nor read it differently.
+//! The oracle of both is `tests/support/naive_envelope.rs`.
 
-use super::cursor::{Cursor, Depth, Quoted, Step};
-use super::envelope::{Envelope, Member, Span};
+use std::sync::OnceLock;
+
+use super::envelope::Envelope;
 use super::error::{ParseError, ParseErrorKind};
+use super::exact;
+use super::fast::FastScan;
 use super::hop::hop_prefix;
-use super::kind::Kind;
-use super::text::LoneSurrogates;
+#[cfg(target_arch = "x86_64")]
+use super::simd::{Avx2, Avx512};
+use super::simd::{Blocks, Portable};
 use crate::limits::{MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 
 /// Bounds for one parse.
@@ -29,113 +37,99 @@ impl Default for ParseLimits {
     }
 }
 
-/// Finds the routing members of the message `bytes`. O(length), on a constant stack, nothing allocated.
+/// Finds the routing members of the message `bytes`, the fastest way that this machine has. O(length), on a
+/// constant stack, nothing allocated.
+#[inline]
 pub(super) fn scan(bytes: &[u8], limits: &ParseLimits) -> Result<Envelope, ParseError> {
+    static BEST: OnceLock<ScanPath> = OnceLock::new();
+    scan_by(*BEST.get_or_init(ScanPath::best), bytes, limits)
+}
+
+/// The same, one given way. All ways give the same answer to the same bytes.
+#[inline]
+pub(super) fn scan_by(
+    path: ScanPath,
+    bytes: &[u8],
+    limits: &ParseLimits,
+) -> Result<Envelope, ParseError> {
     check_length(bytes, limits.bytes_max)?;
-    let text =
-        std::str::from_utf8(bytes).map_err(|e| ParseErrorKind::InvalidUtf8.at(e.valid_up_to()))?;
-    let depth = Depth { outer: 1, max: limits.depth_max.min(MESSAGE_DEPTH_MAX) };
-    let mut scan = Scan { cursor: Cursor::new(text), depth, envelope: Envelope::default() };
-    scan.object()
+    let depth_max = limits.depth_max.min(MESSAGE_DEPTH_MAX);
+    let mut envelope = Envelope::default();
+    if fast_by(path, FastScan { bytes, depth_max, envelope: &mut envelope }) {
+        return Ok(envelope);
+    }
+    exact::envelope(bytes, depth_max)
 }
 
-struct Scan<'a> {
-    cursor: Cursor<'a>,
-    depth: Depth,
-    envelope: Envelope,
+/// What the fast way alone says within the usual depth, for tests of what it declines.
+#[cfg(test)]
+pub(super) fn fast_alone(path: ScanPath, bytes: &[u8]) -> Option<Envelope> {
+    let mut envelope = Envelope::default();
+    let scan = FastScan { bytes, depth_max: MESSAGE_DEPTH_MAX, envelope: &mut envelope };
+    fast_by(path, scan).then_some(envelope)
 }
 
-impl<'a> Scan<'a> {
-    fn object(&mut self) -> Step<Envelope> {
-        self.cursor.enter_object()?;
-        if self.depth.max == 0 {
-            return self.cursor.fail(ParseErrorKind::TooDeep { depth_max: 0 });
-        }
-        let mut first = true;
-        while let Some(name) = self.cursor.next_member(first)? {
-            name.check_escapes(LoneSurrogates::Refuse)?;
-            match Member::named(&name) {
-                Some(member) => self.routing_member(member, &name)?,
-                None => self.other_value()?,
-            }
-            first = false;
-        }
-        let brace = self.cursor.at() - 1;
-        self.cursor.end()?;
-        for member in [Member::Type, Member::From, Member::To] {
-            if self.envelope.span(member).is_none() {
-                return Err(ParseErrorKind::Missing(member.name()).at(brace));
-            }
-        }
-        Ok(self.envelope)
-    }
-
-    fn routing_member(&mut self, member: Member, name: &Quoted<'_>) -> Step<()> {
-        if self.envelope.span(member).is_some() {
-            return Err(ParseErrorKind::DuplicateMember(member.name()).at(name.start - 1));
-        }
-        let start = self.cursor.at();
-        let escaped = match (member, self.cursor.peek()) {
-            (Member::Type, Some(b'"')) => self.kind()?,
-            (Member::Id | Member::From | Member::To, Some(b'"')) => self.routing_string()?.escaped,
-            (Member::Id, Some(b'-' | b'0'..=b'9')) => self.cursor.number().map(|()| false)?,
-            (Member::To, Some(b'[')) => self.urls()?,
-            (Member::Body, Some(b'{')) => {
-                self.cursor.skip_nested(self.depth, |_| Ok(())).map(|()| false)?
-            }
-            (Member::Hop, Some(b'[')) => {
-                let check = |string: &Quoted<'_>| string.check_escapes(LoneSurrogates::Refuse);
-                self.cursor.skip_nested(self.depth, check).map(|()| false)?
-            }
-            (_, None) => return self.cursor.fail(ParseErrorKind::Truncated),
-            _ => return self.cursor.fail(ParseErrorKind::WrongType(member.name())),
-        };
-        self.envelope.set(member, Span::new(start, self.cursor.at()), escaped);
-        Ok(())
-    }
-
-    fn routing_string(&mut self) -> Step<Quoted<'a>> {
-        let string = self.cursor.string("a string")?;
-        string.check_escapes(LoneSurrogates::Refuse)?;
-        Ok(string)
-    }
-
-    fn kind(&mut self) -> Step<bool> {
-        let string = self.routing_string()?;
-        self.envelope.kind = Kind::of_raw(string.raw);
-        Ok(string.escaped)
-    }
-
-    /// An array `to`; true if one of its strings holds an escape.
-    fn urls(&mut self) -> Step<bool> {
-        if self.depth.max < 2 {
-            return self.cursor.fail(ParseErrorKind::TooDeep { depth_max: self.depth.max });
-        }
-        self.cursor.take(b'[');
-        let (mut first, mut escaped) = (true, false);
-        while self.cursor.next_element(first)? {
-            match self.cursor.peek() {
-                Some(b'"') => escaped |= self.routing_string()?.escaped,
-                Some(b'{' | b'[' | b't' | b'f' | b'n' | b'-' | b'0'..=b'9') => {
-                    return self.cursor.fail(ParseErrorKind::WrongType("to"));
-                }
-                _ => return self.cursor.unexpected("a string"),
-            }
-            first = false;
-        }
-        Ok(escaped)
-    }
-
-    /// The value of a member that routing does not know.
-    fn other_value(&mut self) -> Step<()> {
-        if self.cursor.peek() == Some(b'"') {
-            return self.cursor.string("a string")?.check_escapes(LoneSurrogates::Allow);
-        }
-        self.cursor.skip_value(self.depth)
+#[inline]
+fn fast_by(path: ScanPath, scan: FastScan<'_>) -> bool {
+    match path.0 {
+        Path::Exact => false,
+        Path::Portable(blocks) => blocks.run(scan),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2(blocks) => blocks.run(scan),
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512(blocks) => blocks.run(scan),
     }
 }
 
-fn check_length(bytes: &[u8], bytes_max: usize) -> Step<()> {
+/// A way to scan: for tests and benches, which hold one against another. Programs never need to choose.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanPath(Path);
+
+/// The tokens within say that the machine has what the path needs.
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    Exact,
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl ScanPath {
+    /// The paths that this machine has, the slowest first: `exact`, `portable`, `avx2`, `avx512`.
+    pub fn available() -> impl Iterator<Item = ScanPath> {
+        let always = [Some(Path::Exact), Some(Path::Portable(Portable))];
+        #[cfg(target_arch = "x86_64")]
+        let detected = [Avx2::detect().map(Path::Avx2), Avx512::detect().map(Path::Avx512)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let detected = [];
+        always.into_iter().chain(detected).flatten().map(ScanPath)
+    }
+
+    /// The name of the path.
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Path::Exact => "exact",
+            Path::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512(_) => "avx512",
+        }
+    }
+
+    /// The way that programs get. The AVX-512 one is held to the oracle by the tests where the processor has it, but
+    /// has not yet run on such a one: it is chosen here once it has.
+    #[cold]
+    fn best() -> ScanPath {
+        let proven = ScanPath::available().filter(|path| path.name() != "avx512");
+        proven.last().unwrap_or(ScanPath(Path::Exact))
+    }
+}
+
+#[inline]
+fn check_length(bytes: &[u8], bytes_max: usize) -> Result<(), ParseError> {
     let bytes_max = bytes_max.min(u32::MAX as usize / 2);
     if bytes.len() <= bytes_max {
         return Ok(());

@@ -5,6 +5,7 @@ use simd_json::json;
 use simd_json::prelude::*;
 
 use super::*;
+use crate::limits::MESSAGE_DEPTH_MAX;
 
 fn parse(text: &str) -> Message {
     Message::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap()
@@ -214,4 +215,54 @@ fn salvages_what_an_answer_needs() {
         assert_eq!(salvage(text.as_bytes()), expected, "{text}");
     }
     assert_eq!(salvage(b"{\"id\":7,\"from\":\"a\",\"x\":\"\xff\"}"), saved("7", "a"));
+}
+
+/// The exact scan would hide it if the fast one declined what messages are made of.
+#[test]
+fn the_fast_way_takes_what_is_usual() {
+    let long = "x".repeat(300);
+    for text in [
+        format!("{HOP}{REST}"),
+        format!(r#"{{"id":7,"type":"read","from":"a://b/{long}","to":"c://d/e","body":{{}}}}"#),
+        format!(
+            "\t{{ \"body\" : {{\"a\":[\"\\\"{long}é\\\\\"]}} ,\"type\":\"t\",\"from\":\"é\",\"to\":[] }} \n"
+        ),
+        format!(
+            r#"{{"x":[1,{{}}],"y":-1.5e3,"z":null,"type":"{long}","from":"a:\/\/b","to":["\u0061","b"]}}"#
+        ),
+        format!(
+            r#"{{"u":"\ud800","type":"r\u0065ad","from":"{long}\\","to":"b","id":"\"{long}"}}"#
+        ),
+    ] {
+        let exact = exact::envelope(text.as_bytes(), MESSAGE_DEPTH_MAX);
+        for path in ScanPath::available().filter(|path| path.name() != "exact") {
+            assert_eq!(
+                scan::fast_alone(path, text.as_bytes()),
+                exact.ok(),
+                "{}: {text}",
+                path.name()
+            );
+        }
+    }
+}
+
+/// Small enough for Miri, which can play a processor that this machine is not:
+/// `RUSTFLAGS=-Ctarget-feature=+avx512f,+avx512bw,… cargo +nightly miri test --lib the_fast_ways_agree`.
+#[test]
+fn the_fast_ways_agree() {
+    let paths: Vec<_> = ScanPath::available().filter(|path| path.name() != "exact").collect();
+    for value in [
+        r#"{"a":"\\\"}"}"#,
+        r#"{"a":[{},[]],"b":{"c":"]"}}"#,
+        r#"{"a":[}}"#,
+        "{\"a\":\"\u{1f}\"}",
+        "{\"a\":\"é\\\\\"}",
+    ] {
+        for padding in (0..130).step_by(9) {
+            let body = format!(r#"{{"p":"{}","q":{value}}}"#, "x".repeat(padding));
+            let text = format!(r#"{{"body":{body},"to":"a","from":"b","type":"t"}}"#);
+            let scanned = |path| scan::fast_alone(path, text.as_bytes());
+            assert!(paths.iter().all(|path| scanned(*path) == scanned(paths[0])), "{text}");
+        }
+    }
 }

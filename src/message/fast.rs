@@ -1,0 +1,313 @@
+//! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is for
+//! [`exact`](super::exact), which it must agree with on all that it accepts.
+//!
+//! The top level is read byte for byte, with one look at a block for each string; a nested value is left to
+//! [`Nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
+//! names, a `hop` that cannot be taken off, texts shorter than a block.
+
+use super::envelope::{Envelope, Member, Span};
+use super::hop::hop_prefix;
+use super::kind::Kind;
+use super::nested::{Nested, block_at};
+use super::simd::{BLOCK_BYTES, Blocks, Work};
+use super::text::{LoneSurrogates, check_escapes};
+
+/// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
+/// what is in the envelope then means nothing. O(length), nothing allocated.
+pub(super) struct FastScan<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) depth_max: usize,
+    pub(super) envelope: &'a mut Envelope,
+}
+
+impl Work for FastScan<'_> {
+    type Answer = bool;
+
+    #[inline(always)]
+    fn with<B: Blocks>(self, blocks: B) -> bool {
+        let FastScan { bytes, depth_max, envelope } = self;
+        if bytes.len() < BLOCK_BYTES || depth_max == 0 {
+            return false;
+        }
+        let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
+        scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
+    }
+}
+
+struct Fast<'a, B> {
+    blocks: B,
+    /// At least one block.
+    bytes: &'a [u8],
+    at: usize,
+    depth_max: usize,
+    /// A byte above 0x7f was passed over.
+    non_ascii: bool,
+    envelope: &'a mut Envelope,
+}
+
+/// A string that was stepped over: where its content lies, and whether it holds a backslash.
+#[derive(Clone, Copy)]
+struct Content {
+    start: usize,
+    end: usize,
+    escaped: bool,
+}
+
+impl<B: Blocks> Fast<'_, B> {
+    #[inline(always)]
+    fn object(&mut self) -> Option<()> {
+        self.skip_space();
+        self.take(b'{')?;
+        self.hop();
+        self.skip_space();
+        loop {
+            self.member()?;
+            self.skip_space();
+            if self.take(b',').is_none() {
+                break;
+            }
+            self.skip_space();
+        }
+        self.take(b'}')?;
+        self.skip_space();
+        let is_there = |member| self.envelope.span(member).is_some();
+        let whole = is_there(Member::Type) && is_there(Member::From) && is_there(Member::To);
+        (whole && self.at == self.bytes.len()).then_some(())
+    }
+
+    /// The first member, if it is a `hop` that can be taken off. Its brackets are the second level.
+    #[inline(always)]
+    fn hop(&mut self) {
+        if self.bytes.starts_with(b"{\"hop\":[\"")
+            && self.depth_max >= 2
+            && let Some((_, comma)) = hop_prefix(self.bytes)
+        {
+            self.envelope.set(Member::Hop, Span::new(b"{\"hop\":".len(), comma), false);
+            self.at = comma + 1;
+        }
+    }
+
+    /// One member, from its name to the end of its value. Strings and nested values of all members are read at one
+    /// place each, or so many copies of that code would be made.
+    #[inline(always)]
+    fn member(&mut self) -> Option<()> {
+        let member = match self.usual_name() {
+            Some(member) => Some(member),
+            None => self.any_name()?,
+        };
+        if member.is_some_and(|member| self.envelope.span(member).is_some()) {
+            return None;
+        }
+        self.skip_space();
+        let start = self.at;
+        let escaped = match (self.peek()?, member) {
+            (b'"', None | Some(Member::Id | Member::Type | Member::From | Member::To)) => {
+                self.member_string(member)?
+            }
+            (b'{', None | Some(Member::Body)) | (b'[', None) => self.nested().map(|()| false)?,
+            (b'[', Some(Member::To)) => self.urls()?,
+            (b'-' | b'0'..=b'9', None | Some(Member::Id)) => self.number().map(|()| false)?,
+            (_, None) => self.literal().map(|()| false)?,
+            _ => return None,
+        };
+        if let Some(member) = member {
+            self.envelope.set(member, Span::new(start, self.at), escaped);
+        }
+        Some(())
+    }
+
+    /// A string that is the value of a member; true if it holds an escape.
+    #[inline(always)]
+    fn member_string(&mut self, member: Option<Member>) -> Option<bool> {
+        let content = self.string()?;
+        if content.escaped {
+            let routes = member.is_some();
+            let lone = if routes { LoneSurrogates::Refuse } else { LoneSurrogates::Allow };
+            self.check_escapes(content, lone)?;
+        }
+        if member == Some(Member::Type) {
+            self.envelope.kind = self.kind(content);
+        }
+        Some(content.escaped)
+    }
+
+    /// Steps over the name of a routing member and its colon, if they stand here without white space.
+    #[inline(always)]
+    fn usual_name(&mut self) -> Option<Member> {
+        let word = u64::from_le_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
+        let (member, bytes) = match () {
+            () if begins(word, b"\"to\":") => (Member::To, 5),
+            () if begins(word, b"\"from\":") => (Member::From, 7),
+            () if begins(word, b"\"type\":") => (Member::Type, 7),
+            () if begins(word, b"\"body\":") => (Member::Body, 7),
+            () if begins(word, b"\"id\":") => (Member::Id, 5),
+            () => return None,
+        };
+        self.at += bytes;
+        Some(member)
+    }
+
+    /// Steps over a name and its colon.
+    #[inline(always)]
+    fn any_name(&mut self) -> Option<Option<Member>> {
+        let name = self.string()?;
+        self.skip_space();
+        self.take(b':')?;
+        if name.escaped {
+            return None;
+        }
+        let name = &self.bytes[name.start..name.end];
+        Some(Member::ALL.into_iter().find(|member| member.name().as_bytes() == name))
+    }
+
+    #[inline(always)]
+    fn kind(&self, content: Content) -> Kind {
+        let raw = &self.bytes[content.start..content.end];
+        if !content.escaped {
+            return Kind::of_bytes(raw);
+        }
+        std::str::from_utf8(raw).map_or(Kind::Other, Kind::of_raw)
+    }
+
+    /// An array `to`; true if one of its strings holds an escape.
+    #[inline(always)]
+    fn urls(&mut self) -> Option<bool> {
+        if self.depth_max < 2 {
+            return None;
+        }
+        self.take(b'[')?;
+        self.skip_space();
+        let mut escaped = false;
+        if self.take(b']').is_some() {
+            return Some(escaped);
+        }
+        loop {
+            let content = self.string()?;
+            if content.escaped {
+                self.check_escapes(content, LoneSurrogates::Refuse)?;
+                escaped = true;
+            }
+            self.skip_space();
+            if self.take(b']').is_some() {
+                return Some(escaped);
+            }
+            self.take(b',')?;
+            self.skip_space();
+        }
+    }
+
+    #[inline(always)]
+    fn nested(&mut self) -> Option<()> {
+        let mut nested = Nested::new(self.blocks, self.bytes);
+        self.at = nested.end(self.at, self.depth_max - 1)?;
+        self.non_ascii |= nested.non_ascii();
+        Some(())
+    }
+
+    fn literal(&mut self) -> Option<()> {
+        let rest = &self.bytes[self.at..];
+        let literal = ["true", "false", "null"].iter().find(|l| rest.starts_with(l.as_bytes()))?;
+        self.at += literal.len();
+        Some(())
+    }
+
+    /// A number by RFC 8259 section 6.
+    #[inline(always)]
+    fn number(&mut self) -> Option<()> {
+        let _ = self.take(b'-');
+        if self.take(b'0').is_none() {
+            self.digits()?;
+        }
+        if self.take(b'.').is_some() {
+            self.digits()?;
+        }
+        if matches!(self.peek()?, b'e' | b'E') {
+            self.at += 1;
+            if self.take(b'+').is_none() {
+                let _ = self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while self.peek()?.is_ascii_digit() {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    /// Steps over the string that must start here.
+    #[inline(always)]
+    fn string(&mut self) -> Option<Content> {
+        self.take(b'"')?;
+        let start = self.at;
+        let mut escaped = false;
+        let mut window = start;
+        loop {
+            let (block, passed) = block_at(self.bytes, window)?;
+            let block = self.blocks.load(block);
+            let mut special = self.blocks.special(block) >> passed;
+            let mut next = window + BLOCK_BYTES;
+            while special != 0 {
+                let here = window + special.trailing_zeros() as usize;
+                match self.bytes[here] {
+                    b'"' => {
+                        self.at = here + 1;
+                        return Some(Content { start, end: here, escaped });
+                    }
+                    b'\\' => {
+                        escaped = true;
+                        if *self.bytes.get(here + 1)? < 0x20 {
+                            return None;
+                        }
+                        // What is escaped may be a quote, and may lie in the next block.
+                        next = next.max(here + 2);
+                        special &= (special - 1) & !(2 << (here - window));
+                        self.non_ascii |= self.bytes[here + 1] > 0x7f;
+                    }
+                    0..0x20 => return None,
+                    _ => {
+                        self.non_ascii = true;
+                        special &= !(self.blocks.non_ascii(block) >> passed);
+                    }
+                }
+            }
+            window = next;
+        }
+    }
+
+    #[cold]
+    fn check_escapes(&self, content: Content, lone: LoneSurrogates) -> Option<()> {
+        let raw = std::str::from_utf8(&self.bytes[content.start..content.end]).ok()?;
+        check_escapes(raw, lone).ok()
+    }
+
+    #[inline(always)]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline(always)]
+    fn take(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    #[inline(always)]
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+            self.at += 1;
+        }
+    }
+}
+
+/// Whether the bytes of `word`, the first being the lowest, begin with `name`.
+#[inline(always)]
+fn begins<const N: usize>(word: u64, name: &[u8; N]) -> bool {
+    let mut wanted = [0; 8];
+    wanted[..N].copy_from_slice(name);
+    (word ^ u64::from_le_bytes(wanted)) << (64 - 8 * N) == 0
+}
