@@ -5,7 +5,7 @@
 //! brackets and the strings. The body is not parsed: its literals, colons and escapes pass unseen.
 //!
 //! Two ways, one after the other. The [fast](super::fast) one reads blocks of 64 bytes and either gives the
-//! envelope or declines; what it declines is read by the [exact](super::exact) one, which also finds out what is
+//! envelope or declines; what it declines is read by the [exact] one, which also finds out what is
 //! wrong and where. So the fast way may decline whatever it likes and must never accept what the exact one
 //! refuses, nor read it differently.
 //! The oracle of both is `tests/support/naive_envelope.rs`.

@@ -12,6 +12,7 @@
 //!
 //! Messages it writes go through the same MessageBus as everybody's.
 
+mod attempts;
 mod changes;
 mod config;
 mod dispatch;
@@ -44,11 +45,12 @@ use crate::{
     registry::{ListenerKey, connections::Connections},
 };
 
+use attempts::Attempt;
 use exchange::Purpose;
 use look_up::LookUps;
 use node_leg::NodeLeg;
 use remote::Remote;
-use stubs::{Attempt, DeployedStub};
+use stubs::DeployedStub;
 
 /// The control plane of one runtime. One owner; see the module for how it is driven.
 pub struct RuntimeUa {

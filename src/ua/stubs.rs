@@ -1,7 +1,7 @@
 //! The P2P Handler stub and the P2P Requester stubs, deployed in sandboxes of their own.
 //!
-//! One Handler stub for a runtime, with many connections; one Requester stub for each remote runtime. Here
-//! their set-ups are driven, their connections come up and go, and a Requester tries again.
+//! One Handler stub for a runtime, with many connections; one Requester stub for each remote runtime, which
+//! tries again. What the stubs do with each other is in [`super::attempts`].
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,14 +12,9 @@ use crate::{
     bus::P2pPolicy,
     limits,
     link::{Delivery, DirectSink, Ingress, Path, Sink},
-    message::Message,
-    p2p::{
-        Action, Invitation, Setup, SignallingError, Step, StubSandbox, Transport,
-        sandbox::DirectPath,
-    },
-    registry::{Listener, ListenerKey, connections::Role},
-    status::Status,
-    ua::{Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE},
+    p2p::{StubSandbox, sandbox::DirectPath},
+    registry::{Listener, ListenerKey},
+    ua::{RuntimeUa, Stubs},
 };
 
 /// A stub in its sandbox.
@@ -28,24 +23,6 @@ pub(super) struct DeployedStub {
     pub(super) sandbox: StubSandbox,
     /// The URL's listener on the MessageBus, and the status listener.
     _listeners: [ListenerKey; 2],
-}
-
-/// One set-up and the connection that came of it: one generation.
-pub(super) struct Attempt {
-    pub(super) stub: Url,
-    role: Role,
-    remote: Url,
-    generation: u64,
-    setup: Setup,
-    /// The connection, once it is up.
-    direct: Option<Arc<dyn DirectSink>>,
-    /// The connection's listener on the stub's MiniBus.
-    mini_listener: Option<ListenerKey>,
-    /// Our Connection object's listener, and that on the other's changes.
-    listeners: Vec<ListenerKey>,
-    /// The set-up must be done by then.
-    pub(super) deadline: Option<Instant>,
-    status: Status,
 }
 
 impl DeployedStub {
@@ -118,82 +95,6 @@ impl RuntimeUa {
         self.add_requester_path(&stub, remote, now);
     }
 
-    /// The Requester's path stands: it starts its set-up.
-    pub(super) fn begin_request(&mut self, stub: &Url, remote: &Url, now: Instant) {
-        if self.config.stubs == Stubs::Played || self.has_connection(remote) {
-            return;
-        }
-        let Some(local) = self.local.clone() else { return };
-        let Some(handler) = self.remotes.get(remote).and_then(|state| state.handler.clone()) else {
-            return;
-        };
-        let generation = self.next_generation(stub, remote);
-        let (setup, actions) = Setup::request(self.party(stub), handler, local);
-        let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
-        self.set_status(id, Status::Created, None, now);
-        self.perform(id, actions, now);
-    }
-
-    /// Somebody invites one of our stubs to observe a Connection object.
-    pub(super) fn on_invitation(
-        &mut self,
-        stub: &Url,
-        role: Role,
-        message: &Message,
-        now: Instant,
-    ) {
-        if self.config.stubs == Stubs::Played {
-            return self.respond(message, 200, None, now);
-        }
-        let body = message.body_value();
-        let invitation = match Invitation::read(&message.from(), body.as_ref()) {
-            Ok(invitation) => invitation,
-            Err(error) => return self.answer(message, 400, &error.to_string(), now),
-        };
-        match role {
-            Role::Handler => self.on_invited(stub, &invitation, message, now),
-            Role::Requester => self.on_mirrored(stub, &invitation, message, now),
-        }
-    }
-
-    /// The other side observes our Connection object.
-    pub(super) fn on_observed(&mut self, attempt: u64, message: &Message, now: Instant) {
-        let Some(state) = self.attempts.get(&attempt) else { return };
-        if message.from() != state.setup.peer_stub().as_str() {
-            return self.answer(message, 403, "only the invited stub can observe this", now);
-        }
-        let actions = state.setup.on_observed(message.clone());
-        self.perform(attempt, actions, now);
-    }
-
-    /// An update of the other side's Connection object.
-    pub(super) fn on_object_change(&mut self, attempt: u64, message: &Message, now: Instant) {
-        let Some(state) = self.attempts.get_mut(&attempt) else { return };
-        match state.setup.on_change(message.body_value().as_ref()) {
-            Ok(None) => {}
-            Ok(Some(description)) if state.direct.is_none() => {
-                self.outputs.push_back(Output::Dial { connection: attempt, description });
-            }
-            Ok(Some(_)) => {}
-            Err(error) => self.end_attempt(attempt, &error.to_string(), now),
-        }
-    }
-
-    /// The response to a request of a set-up.
-    pub(super) fn on_setup_answer(
-        &mut self,
-        attempt: u64,
-        step: Step,
-        response: &Message,
-        now: Instant,
-    ) {
-        let Some(state) = self.attempts.get_mut(&attempt) else { return };
-        match state.setup.on_response(step, response.body_value().as_ref()) {
-            Ok(actions) => self.perform(attempt, actions, now),
-            Err(error) => self.end_attempt(attempt, &error.to_string(), now),
-        }
-    }
-
     /// "Add Handler listener to minibus": the stub adds the connection, or nothing, to its MiniBus.
     pub(super) fn add_to_mini_bus(&mut self, stub: &Url, delivery: &Delivery, now: Instant) {
         let message = &delivery.message;
@@ -219,89 +120,6 @@ impl RuntimeUa {
             }
             None => self.answer(message, 404, "that connection is gone", now),
         }
-    }
-
-    /// A connection is up: the transport has proved the peer's key. It is `live` once a probe was answered.
-    /// Give its queue's sink; what comes in goes to [`super::P2pIngress`].
-    pub fn link_up(
-        &mut self,
-        connection: u64,
-        direct: Arc<dyn DirectSink>,
-        _now: Instant,
-    ) -> Option<super::P2pIngress> {
-        let attempt = self.attempts.get_mut(&connection)?;
-        if attempt.direct.is_some() {
-            return None;
-        }
-        attempt.direct = Some(direct.clone());
-        let peer = self.remotes.get(&attempt.remote)?.peer.clone();
-        // A queue that has just been made takes its first item.
-        let _ = direct.push_control(PROBE.into());
-        let (bus, inbox) = (self.bus.clone(), self.inbox.clone());
-        Some(super::P2pIngress::new(bus, inbox, peer, direct, connection))
-    }
-
-    /// A connection is gone, or could not be made.
-    pub fn link_down(&mut self, connection: u64, reason: &str, now: Instant) {
-        self.end_attempt(connection, reason, now);
-        self.handle_notes(now);
-    }
-
-    /// The peer has answered our probe.
-    pub(super) fn on_probed(&mut self, connection: u64, now: Instant) {
-        let Some(attempt) = self.attempts.get_mut(&connection) else { return };
-        if attempt.status == Status::Live || attempt.direct.is_none() {
-            return;
-        }
-        attempt.deadline = None;
-        let capable = attempt.setup.is_capable();
-        let (stub, theirs) = (attempt.stub.clone(), attempt.setup.peer_stub().clone());
-        let remote = attempt.remote.clone();
-        if attempt.role == Role::Requester
-            && let Some(direct) = attempt.direct.clone()
-            && let Some(deployed) = self.stubs.get(&stub)
-        {
-            let sink: Arc<dyn Sink> = Arc::new(move |delivery| direct.push(delivery));
-            deployed.sandbox.bus.set_default_listener(Some(sink));
-        }
-        if let Some(state) = self.remotes.get(&remote) {
-            state.peer.set_endpoints(stub, theirs);
-            state.peer.set_capable(capable);
-        }
-        self.set_status(connection, Status::Live, None, now);
-    }
-
-    /// Ends a set-up (failed) or a connection (disconnected).
-    pub(super) fn end_attempt(&mut self, attempt: u64, reason: &str, now: Instant) {
-        let Some(state) = self.attempts.get(&attempt) else { return };
-        let end = match state.status {
-            Status::Live => Status::Disconnected,
-            _ => Status::Failed,
-        };
-        self.set_status(attempt, end, Some(reason), now);
-        let Some(state) = self.attempts.remove(&attempt) else { return };
-        for key in state.listeners {
-            self.bus.remove_listener(&key);
-        }
-        if let Some(deployed) = self.stubs.get(&state.stub) {
-            match state.role {
-                Role::Requester => deployed.sandbox.bus.set_default_listener(None),
-                Role::Handler => {
-                    if let Some(key) = state.mini_listener {
-                        deployed.sandbox.bus.remove_listener(&key);
-                    }
-                }
-            }
-        }
-        let ingress = self.stubs.get(&state.stub).map_or(Ingress::LOCAL, DeployedStub::ingress);
-        if self.is_open() {
-            for (kind, to, body) in state.setup.tidy_up() {
-                let from = state.stub.as_str();
-                self.request(kind, (from, &to), &body, ingress, Purpose::Tidy, now);
-            }
-        }
-        let reason = reason.to_owned();
-        self.outputs.push_back(Output::Close { connection: attempt, reason });
     }
 
     /// The Requester could not even begin.
@@ -337,38 +155,6 @@ impl RuntimeUa {
         }
     }
 
-    pub(super) fn attempts_timeout(&mut self, now: Instant) {
-        let due: Vec<u64> = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| attempt.deadline.is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
-            self.end_attempt(id, "the connection was not up in time", now);
-        }
-    }
-
-    /// The set-up or connection of `stub` to `remote` that has not ended.
-    pub(super) fn attempt_of(&self, stub: &Url, remote: &Url) -> Option<u64> {
-        let of = |attempt: &Attempt| attempt.stub == *stub && attempt.remote == *remote;
-        self.attempts.iter().find(|(_, attempt)| of(attempt)).map(|(id, _)| *id)
-    }
-
-    pub(super) fn attempt_reporting(&self, object: &str) -> Option<u64> {
-        let is = |attempt: &Attempt| {
-            attempt.setup.own_object().is_some_and(|own| own.as_str() == object)
-        };
-        self.attempts.iter().find(|(_, attempt)| is(attempt)).map(|(id, _)| *id)
-    }
-
-    pub(super) fn attempt_observing(&self, object: &str) -> Option<u64> {
-        let is = |attempt: &Attempt| {
-            attempt.setup.their_object().is_some_and(|their| their.as_str() == object)
-        };
-        self.attempts.iter().find(|(_, attempt)| is(attempt)).map(|(id, _)| *id)
-    }
-
     /// The last segment of the p2p-connectionUrl.
     pub(super) fn connection_id(&mut self, stub: &Url, remote: &Url) -> String {
         match self.attempt_of(stub, remote) {
@@ -378,12 +164,6 @@ impl RuntimeUa {
                 (self.next_attempt - 1).to_string()
             }
         }
-    }
-
-    /// True if the other side of the connection moves messages between paths.
-    pub(super) fn is_capable(&self, stub: &Url, remote: &Url) -> bool {
-        let attempt = self.attempt_of(stub, remote).and_then(|id| self.attempts.get(&id));
-        attempt.is_some_and(|attempt| attempt.setup.is_capable())
     }
 
     /// The way through the sandbox of `stub` to the connection with `remote`, entered at `path`.
@@ -408,163 +188,8 @@ impl RuntimeUa {
         Some(Arc::new(DirectPath::new(entrance, connection)))
     }
 
-    fn on_invited(&mut self, stub: &Url, invitation: &Invitation, message: &Message, now: Instant) {
-        let remote = invitation.runtime.clone();
-        let Some(local) = self.local.clone() else {
-            return self.answer(message, 503, "no P2P transport is up", now);
-        };
-        if !invitation.transports.contains(&Transport::Quic) {
-            let error = SignallingError::NoCommonTransport.to_string();
-            return self.answer(message, 400, &error, now);
-        }
-        if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote).is_none() {
-            return self.answer(message, 503, "over the bound of connections", now);
-        }
-        if !self.yields_to(&remote, invitation.incarnation, now) {
-            return self.answer(message, 409, "our own set-up to your runtime goes on", now);
-        }
-        if let Some(old) = self.attempt_of(stub, &remote) {
-            self.end_attempt(old, "superseded by a new invitation", now);
-            self.handle_notes(now);
-        }
-        if let Some(state) = self.remotes.get_mut(&remote) {
-            state.retry_at = None;
-            state.incarnation = invitation.incarnation;
-        }
-        let generation = self.next_generation(stub, &remote);
-        let party = self.party(stub);
-        let (setup, actions) = Setup::accept(party, message.clone(), invitation, local);
-        let id = self.add_attempt(stub, Role::Handler, &remote, generation, setup, now);
-        self.perform(id, actions, now);
-    }
-
-    /// When both sides set up at once, the runtime whose URL is lower stays Requester. A connection of ours that
-    /// is live is no more for the other side, or it would not invite; an invitation of ours that nobody has answered
-    /// went to an earlier life of the other side, if it is another now.
-    fn yields_to(&mut self, remote: &Url, incarnation: Option<u128>, now: Instant) -> bool {
-        let own = self.remotes.get(remote).and_then(|state| state.requester.clone());
-        let Some(attempt) = own.and_then(|stub| self.attempt_of(&stub, remote)) else {
-            return true;
-        };
-        let known = self.remotes.get(remote).and_then(|state| state.incarnation);
-        let unanswered = self.attempts.get(&attempt).is_some_and(|of| of.status == Status::Created);
-        let is_reborn =
-            unanswered && known.is_some() && incarnation.is_some_and(|of| known != Some(of));
-        if self.config.runtime < *remote && !is_reborn {
-            return false;
-        }
-        self.end_attempt(attempt, "the other side's set-up goes first", now);
-        self.handle_notes(now);
-        true
-    }
-
-    fn on_mirrored(&mut self, stub: &Url, of: &Invitation, message: &Message, now: Instant) {
-        let attempt = self.attempt_of(stub, &of.runtime);
-        let Some((id, state)) = attempt.and_then(|id| Some((id, self.attempts.get_mut(&id)?)))
-        else {
-            return self.answer(message, 404, "no set-up to that runtime is under way", now);
-        };
-        match state.setup.on_mirrored(message.clone(), of) {
-            Ok(actions) => {
-                if let Some(state) = self.remotes.get_mut(&of.runtime) {
-                    state.incarnation = of.incarnation;
-                }
-                self.perform(id, actions, now);
-            }
-            Err(error) => self.answer(message, 400, &error.to_string(), now),
-        }
-    }
-
-    fn perform(&mut self, attempt: u64, actions: Vec<Action>, now: Instant) {
-        for action in actions {
-            let Some(state) = self.attempts.get(&attempt) else { return };
-            let stub = state.stub.clone();
-            let ingress = self.stubs.get(&stub).map_or(Ingress::LOCAL, DeployedStub::ingress);
-            match action {
-                Action::Request { step, kind, from, to, body } => {
-                    let purpose = Purpose::Setup { attempt, step };
-                    self.request(kind, (&from, &to), &body, ingress, purpose, now);
-                }
-                Action::Respond { request, code, members } => {
-                    self.respond(&request, code, members, now);
-                }
-                Action::Listen(url) => {
-                    let key = self.listen(url);
-                    if let Some(state) = self.attempts.get_mut(&attempt) {
-                        state.listeners.push(key);
-                    }
-                }
-                Action::Status(status) => self.set_status(attempt, status, None, now),
-                Action::Expect(fingerprint) => {
-                    let connection = attempt;
-                    self.outputs.push_back(Output::Expect { connection, fingerprint });
-                }
-                Action::Dial(description) => {
-                    let connection = attempt;
-                    self.outputs.push_back(Output::Dial { connection, description });
-                }
-            }
-        }
-    }
-
-    fn add_attempt(
-        &mut self,
-        stub: &Url,
-        role: Role,
-        remote: &Url,
-        generation: u64,
-        setup: Setup,
-        now: Instant,
-    ) -> u64 {
-        let id = self.next_attempt;
-        self.next_attempt += 1;
-        let attempt = Attempt {
-            stub: stub.clone(),
-            role,
-            remote: remote.clone(),
-            generation,
-            setup,
-            direct: None,
-            mini_listener: None,
-            listeners: Vec::new(),
-            deadline: Some(now + limits::SETUP_TIMEOUT),
-            status: Status::Created,
-        };
-        self.attempts.insert(id, attempt);
-        id
-    }
-
-    /// Notes the status and fires the event.
-    fn set_status(&mut self, attempt: u64, status: Status, desc: Option<&str>, now: Instant) {
-        let Some(state) = self.attempts.get_mut(&attempt) else { return };
-        state.status = status;
-        let (stub, remote, generation) =
-            (state.stub.clone(), state.remote.clone(), state.generation);
-        self.fire(&stub, &remote, status, generation, desc, now);
-    }
-
-    /// Who we are in a set-up by `stub`.
-    fn party(&self, stub: &Url) -> (Url, Url, u128) {
-        (stub.clone(), self.config.runtime.clone(), self.incarnation)
-    }
-
-    /// Numbered by the stub, from 1, for each remote runtime.
-    fn next_generation(&mut self, stub: &Url, remote: &Url) -> u64 {
-        let Some(state) = self.remotes.get_mut(remote) else { return 1 };
-        match stub.as_str() == format!("{}/p2phandler/1", self.config.runtime) {
-            true => {
-                state.handler_generation += 1;
-                state.handler_generation
-            }
-            false => {
-                state.requester_generation += 1;
-                state.requester_generation
-            }
-        }
-    }
-
     /// A connection to `remote` exists or is being set up, by either side.
-    fn has_connection(&self, remote: &Url) -> bool {
+    pub(super) fn has_connection(&self, remote: &Url) -> bool {
         self.attempts.values().any(|attempt| attempt.remote == *remote)
             || self.connections.to_runtime(remote).any(|(_, of)| !of.status.is_end())
     }
@@ -582,12 +207,6 @@ impl Sink for PlayedLink {
 impl DirectSink for PlayedLink {
     fn push_control(&self, _: bytes::Bytes) -> Result<(), crate::link::Refusal> {
         Ok(())
-    }
-}
-
-impl std::fmt::Debug for Attempt {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attempt").field("stub", &self.stub).field("status", &self.status).finish()
     }
 }
 
