@@ -297,6 +297,52 @@ fn a_sender_that_the_look_up_gives_away_is_refused() {
     assert!(forged > 0, "{}", world.describe());
 }
 
+/// A message in another's name takes its place in the stream and is dropped; the connection is cut for it, once, and
+/// what was sent behind it arrives.
+#[test]
+fn a_forged_message_holds_nobody_elses_up() {
+    let mut world = connected();
+    let forged = json!({ "value": 2 });
+    world.post_as(ALICE, &hyperty("bob"), &hyperty("bob"), forged).unwrap();
+    for value in 3..6 {
+        world.post(ALICE, &hyperty("bob"), value).unwrap();
+    }
+    world.run_for(20 * SECOND);
+    let values: Vec<u64> = heard(&world, BOB).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, [1, 3, 4, 5], "{}", world.describe());
+    let cuts = world.words(ALICE).iter().filter(|word| **word == "disconnected").count();
+    assert_eq!(cuts, 1, "{:?}", world.words(ALICE));
+    assert_eq!(world.parties[BOB].ua.bus().counters().drops(Drop::ForgedFrom), 1);
+}
+
+/// A runtime that was killed comes back as a new process. Whoever writes to it hears that the old stream is no more,
+/// and its messages arrive again; the set-up that still waited for the old process yields to the new one's.
+#[test]
+fn a_peer_that_comes_back_is_reached_again() {
+    let mut world = connected();
+    world.kill(BOB, Duration::from_millis(800));
+    world.run_until("Alice notices", |world| world.words(ALICE).contains(&"disconnected"));
+    world.run_for(SECOND);
+    // In the stream of the old life: the new one does not know it, and nobody can say whether it arrived.
+    world.post(ALICE, &hyperty("bob"), 2).unwrap();
+    world.run_for(SECOND);
+    world.revive(BOB);
+    world.run_until("Alice hears of it", |world| !world.parties[ALICE].undelivered.is_empty());
+    let back = world.now;
+    for value in 3..6 {
+        world.post(ALICE, &hyperty("bob"), value).unwrap();
+    }
+    world.run_until("both are live", World::all_live);
+    assert!(world.now - back < 5 * SECOND, "{:?}", world.now - back);
+    world.run_for(2 * SECOND);
+    world.post(ALICE, &hyperty("bob"), 6).unwrap();
+    world.run_for(SECOND);
+    let values: Vec<u64> = heard(&world, BOB).into_iter().map(|(_, value)| value).collect();
+    assert_eq!(values, [3, 4, 5, 6], "{}", world.describe());
+    assert_eq!(heard(&world, BOB).last(), Some(&(Path::P2p, 6)));
+    assert_eq!(world.parties[ALICE].undelivered.len(), 1);
+}
+
 /// An invitation in another runtime's name gets its sender no connection: that runtime's stub denies the set-up, and
 /// before it has confirmed it no key is let in.
 #[test]

@@ -206,6 +206,16 @@ impl RuntimeUa {
         }
     }
 
+    /// An invitation that nobody has answered went to an earlier life of `remote`: it is given up, and soon sent again.
+    pub(super) fn invite_anew(&mut self, remote: &Url, now: Instant) {
+        let unanswered = |of: &Attempt| of.remote == *remote && of.status == Status::Created;
+        let attempt = self.attempts.iter().find(|(_, of)| unanswered(of)).map(|(id, _)| *id);
+        if let (Some(attempt), Some(state)) = (attempt, self.remotes.get_mut(remote)) {
+            state.retries = 0;
+            self.end_attempt(attempt, "the invitation went to an earlier life of the runtime", now);
+        }
+    }
+
     /// The set-up or connection of `stub` to `remote` that has not ended.
     pub(super) fn attempt_of(&self, stub: &Url, remote: &Url) -> Option<u64> {
         let of = |attempt: &Attempt| attempt.stub == *stub && attempt.remote == *remote;

@@ -31,7 +31,7 @@ impl RuntimeUa {
             Note::Probed { connection } => self.on_probed(connection, now),
             Note::Peer { link, event } => {
                 if let Some(remote) = self.remote_of_link(link) {
-                    self.on_peer_event(&remote, event);
+                    self.on_peer_event(&remote, event, now);
                 }
             }
         }
@@ -96,7 +96,7 @@ impl RuntimeUa {
         if let Some(stub) = text.strip_suffix("/path").and_then(|stub| Url::parse(stub).ok())
             && self.stubs.contains_key(&stub)
         {
-            return self.on_path_control(message, now);
+            return self.on_path_control(&stub, message, now);
         }
         if let Some(object) = text.strip_suffix("/subscription")
             && let Some(attempt) = self.attempt_reporting(object)
@@ -120,16 +120,18 @@ impl RuntimeUa {
     }
 
     /// Control of the hand-over that came by Message Node.
-    fn on_path_control(&mut self, message: &Message, now: Instant) {
+    fn on_path_control(&mut self, stub: &Url, message: &Message, now: Instant) {
         let sender = Url::parse(&message.from()).ok();
-        let remote = sender.as_ref().and_then(|from| self.remote_over(from));
+        let known = sender.as_ref().and_then(|from| self.remote_over(from));
+        // Somebody who knew an earlier life of ours: its peer tells it so.
+        let remote = known.or_else(|| self.meet_stub(stub, sender.as_ref()?));
         let (Some(remote), Some(body)) = (remote, message.body()) else {
             self.bus.drop_for(Drop::Control);
             return;
         };
         let peer = self.remotes[&remote].peer.clone();
         match peer.handle_control(body, crate::link::Path::MessageNode, now) {
-            Ok(Some(event)) => self.on_peer_event(&remote, event),
+            Ok(Some(event)) => self.on_peer_event(&remote, event, now),
             Ok(None) => self.collect_outcomes(&peer),
             Err(error) => {
                 self.bus.drop_for(Drop::Control);

@@ -112,6 +112,17 @@ impl RuntimeUa {
         self.request_connection(remote, now);
     }
 
+    /// A P2P stub of a runtime that is not known speaks of a hand-over: the runtime is known from now on, and control
+    /// goes from `ours` to the stub.
+    pub(super) fn meet_stub(&mut self, ours: &Url, theirs: &Url) -> Option<Url> {
+        let remote = runtime_of_stub(theirs)?;
+        let node = self.stub_towards(&remote)?;
+        let peer = self.remote(&remote)?.peer.clone();
+        peer.set_endpoints(ours.clone(), theirs.clone());
+        let _ = peer.set_stub(&node);
+        Some(remote)
+    }
+
     fn say_unknown(&mut self, remote: &Url, stream: u128) {
         let (ours, node) = (self.handler_url(), self.stub_towards(remote));
         let Some(state) = self.remotes.get(remote) else { return };

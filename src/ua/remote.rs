@@ -221,10 +221,13 @@ impl RuntimeUa {
     }
 
     /// What a control word of the peer asks of the Registry.
-    pub(super) fn on_peer_event(&mut self, remote: &Url, event: Event) {
+    pub(super) fn on_peer_event(&mut self, remote: &Url, event: Event, now: Instant) {
         match event {
             Event::NotHere { resource } => self.dissociate(remote, &resource),
-            Event::Reborn => self.log(format!("{remote} has come back as a new incarnation")),
+            Event::Reborn => {
+                self.log(format!("{remote} has come back as a new incarnation"));
+                self.invite_anew(remote, now);
+            }
         }
         if let Some(peer) = self.remotes.get(remote).map(|remote| remote.peer.clone()) {
             self.collect_outcomes(&peer);

@@ -227,6 +227,14 @@ impl World {
         self.cut(noticed);
     }
 
+    /// A new process at the URL of one that was killed: it knows nothing, and has its Hyperty.
+    pub(crate) fn revive(&mut self, party: usize) {
+        let name = self.parties[party].name;
+        self.parties[party] = Party::new(name, 100 + party as u8);
+        self.open_socket(party);
+        self.add_hyperty(party, &hyperty(name));
+    }
+
     /// The status words that `party` reported, in order, without saying of which stub.
     pub(crate) fn words(&self, party: usize) -> Vec<&'static str> {
         self.parties[party].statuses.iter().map(|(_, status, _)| status.word()).collect()
