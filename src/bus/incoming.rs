@@ -116,7 +116,6 @@ impl MessageBus {
             Some(_) if found.route_len >= found.listener_len => FromCheck::Peers,
             // A local Hyperty or object listens where the sender claims to live.
             _ if found.listener_len > 0 => FromCheck::Forged,
-            _ if route.is_some() => FromCheck::Peers,
             _ => FromCheck::Unknown,
         }
     }

@@ -362,6 +362,8 @@ impl Setup {
             return Ok(vec![]);
         }
         Ok(match self.role {
+            // Without a candidate yet, the updates of their object bring the first.
+            Role::Requester if description.candidates.is_empty() => vec![],
             Role::Requester => vec![Action::Dial(description)],
             Role::Handler => vec![self.allocate()],
         })

@@ -153,7 +153,8 @@ impl Connections {
         if !starts {
             return Change::Ignored("of a connection that was never created");
         }
-        if self.entries.len() >= limits::P2P_CONNECTIONS_MAX {
+        let under_way = self.entries.values().filter(|of| !of.status.is_end()).count();
+        if under_way >= limits::P2P_CONNECTIONS_MAX {
             return Change::Ignored("over the bound of connections");
         }
         let generation = event.generation.unwrap_or(1);

@@ -28,7 +28,7 @@ impl Hyperty {
         self.key.url()
     }
 
-    /// The next message; `None` when the Hyperty was removed and its queue is empty. Cancel-safe.
+    /// The next message; `None` when the Hyperty was removed, or its runtime is gone, and its queue is empty. Cancel-safe.
     pub async fn next(&self) -> Option<Delivery> {
         let mut one = Vec::with_capacity(1);
         self.next_batch(&mut one, 1).await;

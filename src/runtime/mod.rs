@@ -32,7 +32,7 @@ pub use events::{Event, Events};
 pub use hyperty::Hyperty;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -40,7 +40,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, oneshot},
-    task::JoinHandle,
     time::timeout,
 };
 
@@ -48,7 +47,7 @@ use crate::{
     address::Url,
     bus::{MessageBus, PathReport, PostError, Posted, Sent},
     limits,
-    link::{Ingress, Outbox, Sink},
+    link::{Delivery, Ingress, Outbox, Sink},
     message::{Message, To},
     registry::ListenerKey,
     ua::RuntimeUa,
@@ -56,15 +55,32 @@ use crate::{
 
 use node_stub::NodeStub;
 use p2p_links::P2pLinks;
-use shared::Shared;
+use shared::{Shared, Task};
 
 /// A runtime that runs. Dropping it stops its tasks at once; [`Runtime::shut_down`] drains first.
 pub struct Runtime {
     shared: Arc<Shared>,
     links: Arc<P2pLinks>,
     bus: Arc<MessageBus>,
-    control: JoinHandle<()>,
+    control: Task<()>,
     nodes: Vec<NodeStub>,
+    /// Ends with the runtime, whether it is shut down or dropped.
+    closer: Closer,
+}
+
+/// What has to be closed when nobody carries it any more.
+struct Closer {
+    links: Arc<P2pLinks>,
+    hyperties: Mutex<Vec<Weak<Outbox<Delivery>>>>,
+}
+
+impl Drop for Closer {
+    fn drop(&mut self) {
+        self.links.cut_off();
+        for inbox in self.hyperties.lock().iter().filter_map(Weak::upgrade) {
+            inbox.close();
+        }
+    }
 }
 
 impl Runtime {
@@ -93,8 +109,9 @@ impl Runtime {
             .iter()
             .map(|node| NodeStub::start(node, &config, &shared, &links))
             .collect::<Result<Vec<_>, _>>()?;
-        let control = tokio::spawn(control::run(shared.clone(), links.clone(), inbox));
-        Ok((Runtime { shared, links, bus, control, nodes }, events))
+        let control = Task(tokio::spawn(control::run(shared.clone(), links.clone(), inbox)));
+        let closer = Closer { links: links.clone(), hyperties: Mutex::default() };
+        Ok((Runtime { shared, links, bus, control, nodes, closer }, events))
     }
 
     /// The data plane, for who counts nanoseconds.
@@ -107,6 +124,11 @@ impl Runtime {
     pub fn add_hyperty(&self, url: Url) -> Hyperty {
         let inbox =
             Arc::new(Outbox::new(limits::HYPERTY_QUEUE_MESSAGES, limits::HYPERTY_QUEUE_BYTES));
+        {
+            let mut hyperties = self.closer.hyperties.lock();
+            hyperties.retain(|of| of.strong_count() > 0);
+            hyperties.push(Arc::downgrade(&inbox));
+        }
         let key = self.bus.add_listener(url.clone(), None, inbox.clone());
         self.with_ua(|ua| ua.add_resource(url, Instant::now()));
         Hyperty::new(key, inbox)
@@ -225,7 +247,7 @@ impl Runtime {
             left.into_iter().for_each(give_back);
         }
         control::drive(&self.shared, &self.links);
-        self.control.abort();
+        drop(self.control);
         self.links.close().await;
     }
 

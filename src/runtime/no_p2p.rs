@@ -27,5 +27,7 @@ impl P2pLinks {
 
     pub(super) fn set_blackhole(&self, _: bool) {}
 
+    pub(super) fn cut_off(&self) {}
+
     pub(super) async fn close(&self) {}
 }

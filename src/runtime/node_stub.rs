@@ -9,7 +9,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::{
     sync::watch,
-    task::JoinHandle,
     time::{sleep, timeout},
 };
 use tracing::{info, warn};
@@ -21,7 +20,7 @@ use crate::{
     runtime::{
         Event, NodeAddress, RuntimeConfig, StartError,
         p2p_links::P2pLinks,
-        shared::Shared,
+        shared::{Shared, Task},
         stub_queue::{QueueSource, StubQueue},
     },
     transport::{
@@ -40,7 +39,8 @@ const SESSION: &str = "mn:/session";
 pub(super) struct NodeStub {
     queue: Arc<StubQueue>,
     closing: watch::Sender<bool>,
-    task: JoinHandle<()>,
+    /// Gives back what was taken out of the queue and not written.
+    task: Task<Vec<Outgoing>>,
     shared: Arc<Shared>,
     runtime: String,
     session: Arc<Session>,
@@ -71,7 +71,7 @@ impl NodeStub {
             session: session.clone(),
             next_id: 1,
         };
-        let task = tokio::spawn(leg.run(closed));
+        let task = Task(tokio::spawn(leg.run(closed)));
         Ok(NodeStub { queue, closing, task, shared: shared.clone(), runtime, session })
     }
 
@@ -95,10 +95,16 @@ impl NodeStub {
     /// Resolves when the session has ended, or at `deadline`. Gives back the plain messages that were not written.
     pub(super) async fn ended_by(self, deadline: tokio::time::Instant) -> Vec<Message> {
         let NodeStub { queue, mut task, .. } = self;
-        if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
-            task.abort();
-        }
-        let mut left = queue.take_all();
+        let unwritten = match tokio::time::timeout_at(deadline, &mut task.0).await {
+            Ok(Ok(unwritten)) => unwritten,
+            _ => Vec::new(),
+        };
+        let plain = |of| match of {
+            Outgoing::Message { bytes, hop: None } => Message::parse(bytes).ok(),
+            _ => None,
+        };
+        let mut left: Vec<Message> = unwritten.into_iter().filter_map(plain).collect();
+        left.extend(queue.take_all());
         // What the session says of itself is nobody's message.
         left.retain(|message| message.to() != To::One(SESSION.into()));
         left
@@ -127,7 +133,7 @@ struct Leg {
 }
 
 impl Leg {
-    async fn run(mut self, mut closed: watch::Receiver<bool>) {
+    async fn run(mut self, mut closed: watch::Receiver<bool>) -> Vec<Outgoing> {
         let mut unwritten = Vec::new();
         let mut failures = 0;
         while !*closed.borrow() {
@@ -136,6 +142,8 @@ impl Leg {
                     let opened = Instant::now();
                     let end = self.carry(link, std::mem::take(&mut unwritten)).await;
                     unwritten = end.unwritten;
+                    // Each socket opens its session anew.
+                    unwritten.retain(|of| !is_of_session(of));
                     if opened.elapsed() > limits::RECONNECT_CEILING {
                         failures = 0;
                     }
@@ -150,6 +158,7 @@ impl Leg {
             self.wait(failures, &mut closed).await;
             failures += 1;
         }
+        unwritten
     }
 
     /// One socket, from `open` to its end.
@@ -216,6 +225,15 @@ impl Leg {
                 self.shared.with_ua(|ua| ua.return_message(message, 503, now));
             }
         }
+    }
+}
+
+/// A word of the session itself: `open`, `re-open` or `close`.
+fn is_of_session(outgoing: &Outgoing) -> bool {
+    match outgoing {
+        Outgoing::Message { bytes, .. } => Message::parse(bytes.clone())
+            .is_ok_and(|message| message.to() == To::One(SESSION.into())),
+        Outgoing::Control(_) => false,
     }
 }
 

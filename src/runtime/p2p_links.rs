@@ -46,10 +46,12 @@ struct State {
     expected: HashMap<Fingerprint, (u64, Expectation)>,
     /// Connections being dialled or carried.
     links: HashMap<u64, Vec<Carried>>,
+    dials: u64,
 }
 
 enum Carried {
-    Dialling(AbortHandle),
+    /// By the number of the dial.
+    Dialling(u64, AbortHandle),
     Up(QuicHandle),
 }
 
@@ -87,6 +89,9 @@ impl P2pLinks {
     pub(super) fn dial(self: &Arc<Self>, connection: u64, description: Description) {
         let Some(endpoint) = self.state.lock().endpoint.clone() else { return };
         let owner = self.clone();
+        let mut state = self.state.lock();
+        state.dials += 1;
+        let dial = state.dials;
         let task = tokio::spawn(async move {
             let candidates: Vec<SocketAddr> =
                 description.candidates.iter().map(|candidate| candidate.0).collect();
@@ -97,10 +102,10 @@ impl P2pLinks {
                     Err(error) => error.to_string(),
                 },
             };
-            owner.down(connection, &failed);
+            owner.dial_failed(connection, dial, &failed);
         });
-        let dialling = Carried::Dialling(task.abort_handle());
-        self.state.lock().links.entry(connection).or_default().push(dialling);
+        let dialling = Carried::Dialling(dial, task.abort_handle());
+        state.links.entry(connection).or_default().push(dialling);
     }
 
     /// Lets the holder of `fingerprint`'s key in.
@@ -127,7 +132,7 @@ impl P2pLinks {
         state.expected.retain(|_, (of, _)| *of != connection);
         for carried in state.links.remove(&connection).unwrap_or_default() {
             match carried {
-                Carried::Dialling(task) => task.abort(),
+                Carried::Dialling(_, task) => task.abort(),
                 Carried::Up(handle) => handle.close(reason),
             }
         }
@@ -146,6 +151,22 @@ impl P2pLinks {
     pub(super) fn set_blackhole(&self, swallow: bool) {
         if let Some(endpoint) = &self.state.lock().endpoint {
             endpoint.blackhole().set(swallow);
+        }
+    }
+
+    /// Closes everything at once, without waiting.
+    pub(super) fn cut_off(&self) {
+        let mut state = self.state.lock();
+        if let Some(acceptor) = state.acceptor.take() {
+            acceptor.abort();
+        }
+        state.endpoint = None;
+        state.expected.clear();
+        for carried in std::mem::take(&mut state.links).into_values().flatten() {
+            match carried {
+                Carried::Dialling(_, task) => task.abort(),
+                Carried::Up(handle) => handle.close("the runtime is gone"),
+            }
         }
     }
 
@@ -199,6 +220,7 @@ impl P2pLinks {
         {
             let mut state = self.state.lock();
             let carried = state.links.entry(connection).or_default();
+            // Other dials have lost; this one aborts itself only when it has nothing more to do.
             carried.retain(|carried| matches!(carried, Carried::Up(_)));
             carried.push(Carried::Up(handle.clone()));
         }
@@ -222,6 +244,19 @@ impl P2pLinks {
             let fault = fault.lock().take().map(|fault: LinkFault| fault.to_string());
             owner.down(connection, &fault.unwrap_or_else(|| ended.to_string()));
         });
+    }
+
+    /// One dial came to nothing. That is the end of the connection if nothing else is tried and none is up.
+    fn dial_failed(&self, connection: u64, dial: u64, reason: &str) {
+        let is_last = {
+            let mut state = self.state.lock();
+            let Some(carried) = state.links.get_mut(&connection) else { return };
+            carried.retain(|of| !matches!(of, Carried::Dialling(number, _) if *number == dial));
+            carried.is_empty()
+        };
+        if is_last {
+            self.down(connection, reason);
+        }
     }
 
     fn down(&self, connection: u64, reason: &str) {

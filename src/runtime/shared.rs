@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{runtime::events::EventSender, ua::RuntimeUa};
 
@@ -23,5 +23,15 @@ impl Shared {
         let done = act(&mut self.ua.lock());
         self.wake.notify_one();
         done
+    }
+}
+
+/// A task that ends with who holds this.
+#[derive(Debug)]
+pub(super) struct Task<T>(pub(super) JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

@@ -7,8 +7,9 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     address::Url,
+    bus::{Drop, Note},
     limits,
-    link::{DirectSink, Ingress, Sink},
+    link::{Delivery, DirectSink, Ingress, Sink},
     message::Message,
     p2p::{Action, Invitation, Setup, SignallingError, Step, Transport},
     registry::{ListenerKey, connections::Role},
@@ -56,9 +57,10 @@ impl RuntimeUa {
         &mut self,
         stub: &Url,
         role: Role,
-        message: &Message,
+        delivery: &Delivery,
         now: Instant,
     ) {
+        let message = &delivery.message;
         if self.config.stubs == Stubs::Played {
             return self.respond(message, 200, None, now);
         }
@@ -68,7 +70,7 @@ impl RuntimeUa {
             Err(error) => return self.answer(message, 400, &error.to_string(), now),
         };
         match role {
-            Role::Handler => self.on_invited(stub, &invitation, message, now),
+            Role::Handler => self.on_invited(stub, &invitation, delivery, now),
             Role::Requester => self.on_mirrored(stub, &invitation, message, now),
         }
     }
@@ -86,12 +88,18 @@ impl RuntimeUa {
     /// An update of the other side's Connection object.
     pub(super) fn on_object_change(&mut self, attempt: u64, message: &Message, now: Instant) {
         let Some(state) = self.attempts.get_mut(&attempt) else { return };
+        let from = message.from();
+        let is_theirs = *from == *state.setup.peer_stub().as_str()
+            || state.setup.their_object().is_some_and(|object| from.starts_with(object.as_str()));
+        if !is_theirs || state.direct.is_some() {
+            self.bus.drop_for(Drop::Control);
+            return;
+        }
         match state.setup.on_change(message.body_value().as_ref()) {
             Ok(None) => {}
-            Ok(Some(description)) if state.direct.is_none() => {
+            Ok(Some(description)) => {
                 self.outputs.push_back(Output::Dial { connection: attempt, description });
             }
-            Ok(Some(_)) => {}
             Err(error) => self.end_attempt(attempt, &error.to_string(), now),
         }
     }
@@ -242,7 +250,14 @@ impl RuntimeUa {
         attempt.is_some_and(|attempt| attempt.setup.is_capable())
     }
 
-    fn on_invited(&mut self, stub: &Url, invitation: &Invitation, message: &Message, now: Instant) {
+    fn on_invited(
+        &mut self,
+        stub: &Url,
+        invitation: &Invitation,
+        delivery: &Delivery,
+        now: Instant,
+    ) {
+        let message = &delivery.message;
         let remote = invitation.runtime.clone();
         let Some(local) = self.local.clone() else {
             return self.answer(message, 503, "no P2P transport is up", now);
@@ -254,12 +269,17 @@ impl RuntimeUa {
         if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote).is_none() {
             return self.answer(message, 503, "over the bound of connections", now);
         }
-        if !self.yields_to(&remote, invitation.incarnation, now) {
-            return self.answer(message, 409, "our own set-up to your runtime goes on", now);
+        let own = self.remotes.get(&remote).and_then(|state| state.requester.clone());
+        if let Some(own) = own.and_then(|own| self.attempt_of(&own, &remote)) {
+            if !self.yields_to(own, &remote, invitation.incarnation) {
+                return self.answer(message, 409, "our own set-up to your runtime goes on", now);
+            }
+            self.end_attempt(own, "the other side's set-up goes first", now);
+            return self.take_again(delivery, now);
         }
         if let Some(old) = self.attempt_of(stub, &remote) {
             self.end_attempt(old, "superseded by a new invitation", now);
-            self.handle_notes(now);
+            return self.take_again(delivery, now);
         }
         if let Some(state) = self.remotes.get_mut(&remote) {
             state.retry_at = None;
@@ -275,21 +295,18 @@ impl RuntimeUa {
     /// When both sides set up at once, the runtime whose URL is lower stays Requester. A connection of ours that
     /// is live is no more for the other side, or it would not invite; an invitation of ours that nobody has answered
     /// went to an earlier life of the other side, if it is another now.
-    fn yields_to(&mut self, remote: &Url, incarnation: Option<u128>, now: Instant) -> bool {
-        let own = self.remotes.get(remote).and_then(|state| state.requester.clone());
-        let Some(attempt) = own.and_then(|stub| self.attempt_of(&stub, remote)) else {
-            return true;
-        };
+    fn yields_to(&self, own: u64, remote: &Url, incarnation: Option<u128>) -> bool {
         let known = self.remotes.get(remote).and_then(|state| state.incarnation);
-        let unanswered = self.attempts.get(&attempt).is_some_and(|of| of.status == Status::Created);
-        let is_reborn =
-            unanswered && known.is_some() && incarnation.is_some_and(|of| known != Some(of));
-        if self.config.runtime < *remote && !is_reborn {
-            return false;
+        let unanswered = self.attempts.get(&own).is_some_and(|of| of.status == Status::Created);
+        let is_another = known.is_some() && incarnation.is_some_and(|of| known != Some(of));
+        self.config.runtime > *remote || (unanswered && is_another)
+    }
+
+    /// Handles a message once more, behind the events that were fired meanwhile.
+    fn take_again(&mut self, delivery: &Delivery, now: Instant) {
+        if self.inbox.push(Note::Message(delivery.clone())).is_err() {
+            self.answer(&delivery.message, 503, "too much is to be handled", now);
         }
-        self.end_attempt(attempt, "the other side's set-up goes first", now);
-        self.handle_notes(now);
-        true
     }
 
     fn on_mirrored(&mut self, stub: &Url, of: &Invitation, message: &Message, now: Instant) {
@@ -384,8 +401,9 @@ impl RuntimeUa {
 
     /// Numbered by the stub, from 1, for each remote runtime.
     fn next_generation(&mut self, stub: &Url, remote: &Url) -> u64 {
+        let is_handler = *stub == self.handler_url();
         let Some(state) = self.remotes.get_mut(remote) else { return 1 };
-        match stub.as_str() == format!("{}/p2phandler/1", self.config.runtime) {
+        match is_handler {
             true => {
                 state.handler_generation += 1;
                 state.handler_generation

@@ -113,7 +113,7 @@ impl RuntimeUa {
                 self.add_to_mini_bus(to, delivery, now);
             }
             (Some(role), Kind::Create) if self.stubs.contains_key(to) => {
-                self.on_invitation(to, role, message, now);
+                self.on_invitation(to, role, delivery, now);
             }
             _ => self.nothing_there(message, now),
         }

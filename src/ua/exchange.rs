@@ -61,7 +61,7 @@ impl RuntimeUa {
         }
     }
 
-    /// Sends a message that asks for no answer. What becomes of it is counted by the bus.
+    /// Sends a message that asks for no answer; false if it was not taken.
     pub(super) fn tell(
         &mut self,
         kind: &str,
@@ -69,9 +69,10 @@ impl RuntimeUa {
         body: &OwnedValue,
         ingress: Ingress,
         now: Instant,
-    ) {
+    ) -> bool {
         let id = self.next_id();
-        let _ = self.bus.emit(compose(&id, kind, from, to, Some(body)), ingress, now);
+        let posted = self.bus.emit(compose(&id, kind, from, to, Some(body)), ingress, now);
+        posted.is_ok_and(|posted| posted.first_error().is_none())
     }
 
     /// A response has come to one of our listeners.

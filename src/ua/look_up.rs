@@ -102,11 +102,12 @@ impl RuntimeUa {
     /// `address` lives in `remote`: associate it, and set a connection up if there is none.
     fn on_found(&mut self, address: &Url, remote: &Url, handler: Option<Url>, now: Instant) {
         self.associate(remote, address, now);
+        let unknown_stream = self.look_ups.unknown_streams.remove(address);
         let Some(state) = self.remote(remote) else { return };
         if handler.is_some() {
             state.handler = handler;
         }
-        if let Some(stream) = self.look_ups.unknown_streams.remove(address) {
+        if let Some(stream) = unknown_stream {
             self.say_unknown(remote, stream);
         }
         self.request_connection(remote, now);

@@ -50,6 +50,7 @@ use exchange::Purpose;
 use look_up::LookUps;
 use node_leg::NodeLeg;
 use remote::Remote;
+use status_events::Unsaid;
 use stubs::DeployedStub;
 
 /// The control plane of one runtime. One owner; see the module for how it is driven.
@@ -84,6 +85,8 @@ pub struct RuntimeUa {
     next_attempt: u64,
     next_requester: u64,
     look_ups: LookUps,
+    /// Status events of our stubs that the inbox had no room for.
+    unsaid: Vec<Unsaid>,
     /// Registry changes that did not fit the response to a subscription.
     pending_changes: Vec<(Url, Vec<String>)>,
 }
@@ -127,6 +130,7 @@ impl RuntimeUa {
             next_attempt: 1,
             next_requester: 1,
             look_ups: LookUps::default(),
+            unsaid: Vec::new(),
             pending_changes: Vec::new(),
             config,
         };
@@ -171,6 +175,10 @@ impl RuntimeUa {
         while self.inbox.try_drain(&mut notes, limits::INBOX_BATCH) > 0 {
             for note in notes.drain(..) {
                 self.handle_note(note, now);
+            }
+            // The inbox has room again for the events that it had none for.
+            for event in std::mem::take(&mut self.unsaid) {
+                self.say(event, now);
             }
         }
     }

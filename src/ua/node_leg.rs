@@ -53,6 +53,11 @@ impl RuntimeUa {
             for url in std::mem::take(&mut self.removed_while_down) {
                 self.unregister(&url, now);
             }
+            // What waited for the Message Node need not wait longer.
+            for remote in self.remotes.values_mut().filter(|remote| remote.retry_at.is_some()) {
+                remote.retries = 0;
+                remote.retry_at = Some(now);
+            }
         }
         self.check_ready();
     }
@@ -143,8 +148,11 @@ impl RuntimeUa {
 
     /// A registration was answered otherwise than 200. One without an answer may have been lost.
     pub(super) fn retry_registration(&mut self, url: &Url, code: u16, now: Instant) {
-        if code == 408 && self.registered.get(url) == Some(&false) {
-            self.register(url, now);
+        match code {
+            408 if self.registered.get(url) == Some(&false) => self.register(url, now),
+            // It could not be sent: once more, later.
+            503 => self.reregister_at = Some(now + limits::RETRY_CEILING),
+            _ => {}
         }
         self.on_registered(url, false);
     }
@@ -152,8 +160,11 @@ impl RuntimeUa {
     pub(super) fn retry_handler_path(&mut self, code: u16, reason: &str, now: Instant) {
         self.log(format!("the Handler's path was not added: {code} {reason}"));
         // A Message Node that gave no answer may have lost the request; one that refused will again.
-        if code == 408 && self.is_open() {
-            self.add_handler_path(now);
+        match code {
+            408 if self.is_open() => self.add_handler_path(now),
+            // It could not be sent: once more, later.
+            503 => self.reregister_at = Some(now + limits::RETRY_CEILING),
+            _ => {}
         }
     }
 
@@ -187,6 +198,9 @@ impl RuntimeUa {
     pub(super) fn registrations_timeout(&mut self, now: Instant) {
         if self.reregister_at.is_some_and(|at| at <= now) {
             self.reregister_at = None;
+            if !self.handler_path && self.is_open() {
+                self.add_handler_path(now);
+            }
             self.register_all(now);
         }
     }

@@ -125,8 +125,10 @@ impl RuntimeUa {
             past => state.retired.extend(past),
         }
         peer.slot().store(state.epoch, Status::Live);
-        if let Some(direct) = self.direct_path(&stub, remote, path) {
-            peer.open_direct(direct, path.clone(), now);
+        match self.direct_path(&stub, remote, path) {
+            Some(direct) => peer.open_direct(direct, path.clone(), now),
+            // The connection went between its event and now; its end is on its way.
+            None => return self.turn_to_node(remote, Status::Disconnected, now),
         }
         if let Some(node) = self.stub_towards(remote) {
             let _ = peer.set_stub(&node);

@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use simd_json::{json, prelude::*};
+use simd_json::{OwnedValue, json, prelude::*};
 
 use crate::{
     address::{Address, Url},
@@ -43,8 +43,17 @@ impl RuntimeUa {
             let _ = body.insert("desc", desc);
         }
         let kind = if value == Status::Created { "create" } else { "update" };
-        let to = format!("{stub}/status");
-        self.tell(kind, (stub.as_str(), &to), &body, ingress, now);
+        self.say(Unsaid { kind, stub: stub.clone(), body, ingress }, now);
+    }
+
+    /// Posts an event, and keeps it for later if the inbox has no room: what a connection is must not be forgotten.
+    pub(super) fn say(&mut self, event: Unsaid, now: Instant) {
+        let (from, to) = (event.stub.as_str(), format!("{}/status", event.stub));
+        if !self.unsaid.is_empty()
+            || !self.tell(event.kind, (from, &to), &event.body, event.ingress, now)
+        {
+            self.unsaid.push(event);
+        }
     }
 
     /// An event has come to `<stub>/status`.
@@ -200,6 +209,15 @@ impl RuntimeUa {
             state.direct = Some((stub.clone(), path.clone()));
         }
     }
+}
+
+/// A status event that is to be posted.
+#[derive(Debug)]
+pub(super) struct Unsaid {
+    kind: &'static str,
+    stub: Url,
+    body: OwnedValue,
+    ingress: Ingress,
 }
 
 /// The stub whose status address `to` is.

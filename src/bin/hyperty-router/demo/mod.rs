@@ -72,6 +72,10 @@ pub(crate) fn run(options: Options) -> Result<(), Box<dyn Error>> {
 async fn perform(options: Options) -> Result<(), Box<dyn Error>> {
     // By relay, directly, and for each cut once more by relay and directly.
     let phases = 2 * options.cuts + 2;
+    if options.messages.is_some_and(|messages| messages <= phases) {
+        let cuts = options.cuts;
+        return Err(format!("--messages must be more than {phases} with {cuts} cuts").into());
+    }
     // One message is sent between the first two phases: the one that asks for a direct connection.
     let messages = options.messages.unwrap_or(20_000) - 1;
     let plan = |phase: u64| match options.seconds {

@@ -15,19 +15,28 @@ pub(super) struct Screen {
     progress: bool,
     began: Instant,
     shown_at: Option<Instant>,
+    closed: bool,
 }
 
 impl Screen {
     pub(super) fn new(json: bool) -> Self {
         let progress = !json && std::io::stderr().is_terminal();
-        Screen { json, progress, began: Instant::now(), shown_at: None }
+        Screen { json, progress, began: Instant::now(), shown_at: None, closed: false }
     }
 
     pub(super) fn phase(&mut self, what: &str) {
         self.line(what);
     }
 
+    /// Shows nothing more of what happens.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
     pub(super) fn status(&mut self, who: &str, stub: &Url, value: Status, desc: Option<&str>) {
+        if self.closed {
+            return;
+        }
         if self.json {
             let event = json!({ "event": "status", "runtime": who, "stub": stub.as_str(),
                                 "value": value.word(), "desc": desc });

@@ -157,18 +157,21 @@ impl Stage {
         let all = || self.audit.lock().delivered >= self.sent;
         // What is missing after that is lost, and the report says so.
         let _ = self.until(all, "every message arrives").await;
-        // Doubles would come behind: the streams are drained before the count is taken.
         // The connections that end because the demo does are no part of its story.
         let statuses: Vec<_> = self.told.lock().statuses.iter().map(|each| each.word()).collect();
+        self.screen.lock().close();
         let Stage { node, alice, bob, audit, counting, told, telling, sent, .. } = self;
-        telling.iter().for_each(JoinHandle::abort);
+        // Doubles would come behind: Bob counts until his queue is closed and empty.
         let within = Duration::from_secs(5);
         if let Ok(alice) = Arc::try_unwrap(alice) {
             alice.shut_down(within).await;
         }
         bob.shut_down(within).await;
         node.shutdown().await;
-        counting.abort();
+        timeout(within, counting).await.map_err(|_| "Bob's queue did not end")??;
+        for telling in telling {
+            timeout(within, telling).await.map_err(|_| "a runtime's events did not end")??;
+        }
         let (audit, told) = (audit.lock(), told.lock());
         Ok(Report {
             sent,
