@@ -15,7 +15,7 @@ use crate::{
     handover::Peer,
     limits,
     link::{Delivery, Ingress, Path, Refusal, Stub},
-    message::{Kind, Message, To, respond},
+    message::{Message, To, respond},
     registry::{Onward, Receiver, Resolution, Unreachable},
 };
 
@@ -93,7 +93,7 @@ impl MessageBus {
         reason: &str,
         now: Instant,
     ) {
-        if draws_errors(message.kind()) {
+        if message.kind().is_request() {
             let desc = simd_json::json!({ "desc": reason });
             // What becomes of the answer is counted; a response draws no further error.
             let _ = self.emit(respond(message, to, code, Some(desc)), Ingress::LOCAL, now);
@@ -286,19 +286,6 @@ impl MessageBus {
                 Address::parse(&via).is_ok_and(|via| is_stub_of(&self.own.runtime, &via))
             })
     }
-}
-
-/// The kinds of message that an error answers; updates and responses never draw one.
-pub(super) fn draws_errors(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Create
-            | Kind::Read
-            | Kind::Delete
-            | Kind::Subscribe
-            | Kind::Unsubscribe
-            | Kind::Execute
-    )
 }
 
 /// False if there cannot be a member `via`, as it stands or escaped.

@@ -41,21 +41,13 @@ struct Inner<T> {
     bytes: usize,
     closed: bool,
     drainer: Option<Waker>,
-    /// Those who wait for room.
-    pushers: Vec<Waker>,
 }
 
 impl<T: Weigh> Outbox<T> {
     /// An empty queue that holds at most `items_max` items and `bytes_max` bytes. One item larger than
     /// `bytes_max` is taken when the queue is empty, so no item is unsendable.
     pub fn new(items_max: usize, bytes_max: usize) -> Self {
-        let inner = Inner {
-            items: VecDeque::new(),
-            bytes: 0,
-            closed: false,
-            drainer: None,
-            pushers: Vec::new(),
-        };
+        let inner = Inner { items: VecDeque::new(), bytes: 0, closed: false, drainer: None };
         Outbox { inner: Mutex::new(inner), items_max, bytes_max }
     }
 
@@ -101,21 +93,12 @@ impl<T: Weigh> Outbox<T> {
             inner.drainer = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let moved = inner.drain(into, max);
-        let pushers = std::mem::take(&mut inner.pushers);
-        drop(inner);
-        pushers.into_iter().for_each(Waker::wake);
-        Poll::Ready(Drained::Items(moved))
+        Poll::Ready(Drained::Items(inner.drain(into, max)))
     }
 
     /// Moves up to `max` items into `into` without waiting.
     pub fn try_drain(&self, into: &mut Vec<T>, max: usize) -> usize {
-        let mut inner = self.inner.lock();
-        let moved = inner.drain(into, max);
-        let pushers = std::mem::take(&mut inner.pushers);
-        drop(inner);
-        pushers.into_iter().for_each(Waker::wake);
-        moved
+        self.inner.lock().drain(into, max)
     }
 
     /// Moves out what stands at the front for as long as `leave` says so of an item, without waiting.
@@ -135,27 +118,13 @@ impl<T: Weigh> Outbox<T> {
         Poll::Pending
     }
 
-    /// Ready when there is room for at least one more item, or the queue is closed.
-    pub fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut inner = self.inner.lock();
-        let room = inner.items.len() < self.items_max && inner.bytes < self.bytes_max;
-        if room || inner.closed {
-            return Poll::Ready(());
-        }
-        if !inner.pushers.iter().any(|waker| waker.will_wake(context.waker())) {
-            inner.pushers.push(context.waker().clone());
-        }
-        Poll::Pending
-    }
-
     /// Refuses pushes from now on; what is queued can still be drained.
     pub fn close(&self) {
         let mut inner = self.inner.lock();
         inner.closed = true;
         let drainer = inner.drainer.take();
-        let pushers = std::mem::take(&mut inner.pushers);
         drop(inner);
-        drainer.into_iter().chain(pushers).for_each(Waker::wake);
+        drainer.into_iter().for_each(Waker::wake);
     }
 
     /// Items queued now.
@@ -171,11 +140,6 @@ impl<T: Weigh> Outbox<T> {
     /// True if nothing is queued now.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// True after [`Outbox::close`].
-    pub fn is_closed(&self) -> bool {
-        self.inner.lock().closed
     }
 }
 

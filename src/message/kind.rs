@@ -32,6 +32,19 @@ impl Kind {
         WORDS.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
     }
 
+    /// True for the kinds that ask for a response, and so draw one if they fail. Updates and responses never do.
+    pub fn is_request(self) -> bool {
+        matches!(
+            self,
+            Kind::Create
+                | Kind::Read
+                | Kind::Delete
+                | Kind::Subscribe
+                | Kind::Unsubscribe
+                | Kind::Execute
+        )
+    }
+
     /// The kind that the content of a JSON string names. Nothing is allocated.
     pub(super) fn of_raw(raw: &str) -> Kind {
         if memchr::memchr(b'\\', raw.as_bytes()).is_none() {

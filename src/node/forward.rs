@@ -74,7 +74,7 @@ impl MessageNode {
             }
         };
         if let Some(service) = self.service(&address) {
-            let is_served = is_request(message.kind())
+            let is_served = message.kind().is_request()
                 || (message.kind() == Kind::Update && service == Service::Registry);
             if is_served {
                 return self.serve(socket, service, session, message, to, now);
@@ -184,7 +184,7 @@ impl MessageNode {
     /// An error response to a request. Updates, responses and whatever has `hop` draw none: the
     /// sender of a numbered message learns its end from the receiver.
     fn send_error(&self, socket: &Socket, message: &Message, asked: &str, error: Reply) {
-        if !is_request(message.kind()) || message.hop().is_some() {
+        if !message.kind().is_request() || message.hop().is_some() {
             return;
         }
         let row = self.counters.row(socket.number());
@@ -245,17 +245,4 @@ fn receivers(found: &mut Match) -> &[Target] {
         found.subscriptions.dedup();
     }
     &found.subscriptions
-}
-
-/// The types of message that ask for a response.
-fn is_request(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::Create
-            | Kind::Read
-            | Kind::Delete
-            | Kind::Subscribe
-            | Kind::Unsubscribe
-            | Kind::Execute
-    )
 }

@@ -113,16 +113,6 @@ impl Connections {
         Change::Applied { generation, renewed: step == Step::Renew, before: Some(before) }
     }
 
-    /// The entry of `stub` for `remote`.
-    pub fn entry(&self, stub: &Url, remote: &Url) -> Option<&P2pConnection> {
-        self.entries.get(&(stub.clone(), remote.clone()))
-    }
-
-    /// Removes the entry of `stub` for `remote`.
-    pub fn remove(&mut self, stub: &Url, remote: &Url) -> Option<P2pConnection> {
-        self.entries.remove(&(stub.clone(), remote.clone()))
-    }
-
     /// The connections to `remote`, whoever owns them.
     pub fn to_runtime<'a>(
         &'a self,

@@ -168,11 +168,6 @@ impl RoutingTable {
             _ => None,
         })
     }
-
-    /// Prefixes that carry an entry.
-    pub fn prefixes(&self) -> usize {
-        self.writer.lock().fib.len()
-    }
 }
 
 /// What stands before the domain in [`stub_key`].
