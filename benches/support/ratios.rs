@@ -1,6 +1,7 @@
 //! Ratios to rivals: both sides in turns within one run, medians, a table, and a file of comma-separated values.
 //!
 //! Not a bench of its own and not for absolute figures; criterion gives those.
+#![allow(dead_code)] // Each bench takes what it needs.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -18,17 +19,43 @@ pub(crate) struct Ratios {
     measures: bool,
 }
 
-struct Row {
-    case: String,
-    rival_name: String,
-    ours_ns: f64,
-    rival_ns: f64,
+/// One row. A ratio above 1 means that we are ahead, whichever way the unit counts.
+#[derive(Clone)]
+pub(crate) struct Row {
+    pub(crate) case: String,
+    pub(crate) ours: f64,
+    pub(crate) rival: f64,
+    pub(crate) rival_name: String,
+    pub(crate) ratio: f64,
+    pub(crate) unit: &'static str,
+}
+
+impl Row {
+    /// What counts less is better: time, bytes.
+    pub(crate) fn of_cost(
+        case: impl Into<String>,
+        (ours, rival): (f64, f64),
+        rival_name: impl Into<String>,
+        unit: &'static str,
+    ) -> Row {
+        let (case, rival_name) = (case.into(), rival_name.into());
+        Row { case, ours, rival, rival_name, ratio: rival / ours, unit }
+    }
+
+    /// What counts more is better: a rate.
+    pub(crate) fn of_rate(
+        case: impl Into<String>,
+        (ours, rival): (f64, f64),
+        rival_name: impl Into<String>,
+        unit: &'static str,
+    ) -> Row {
+        Row { ratio: ours / rival, ..Row::of_cost(case, (ours, rival), rival_name, unit) }
+    }
 }
 
 impl Ratios {
     pub(crate) fn new(bench: &'static str) -> Ratios {
-        let measures = std::env::args().any(|argument| argument == "--bench");
-        Ratios { bench, rows: Vec::new(), measures }
+        Ratios { bench, rows: Vec::new(), measures: measures() }
     }
 
     /// Measures two ways to do the same work; each call does it `units` times.
@@ -51,12 +78,20 @@ impl Ratios {
             our_ns.push(ns(&mut ours, our_calls) / units as f64);
             rival_ns.push(ns(&mut rival, rival_calls) / units as f64);
         }
-        self.rows.push(Row {
-            case: case.to_owned(),
-            rival_name: rival_name.to_owned(),
-            ours_ns: median(our_ns),
-            rival_ns: median(rival_ns),
-        });
+        self.push(Row::of_cost(case, (median(our_ns), median(rival_ns)), rival_name, "ns"));
+    }
+
+    /// Takes in what was measured elsewhere.
+    pub(crate) fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// Repeats the row of the lower ratio of these cases under a name that stands for all of them.
+    pub(crate) fn push_lowest(&mut self, case: &str, of: &[&str]) {
+        let rows = self.rows.iter().filter(|row| of.contains(&row.case.as_str()));
+        if let Some(lowest) = rows.min_by(|a, b| a.ratio.total_cmp(&b.ratio)).cloned() {
+            self.push(Row { case: case.to_owned(), ..lowest });
+        }
     }
 
     /// Prints the table and writes `target/ratios/<bench>.csv`.
@@ -66,14 +101,19 @@ impl Ratios {
         }
         let mut csv = "case,ours,rival,rival_name,ratio,unit\n".to_owned();
         println!(
-            "{:<24}{:>10}{:>12}  {:<28}{:>8}",
-            "case", "ours ns", "rival ns", "rival", "ratio"
+            "{:<26}{:>10}{:>12}  {:<28}{:>8}  unit",
+            "case", "ours", "rival", "against", "ratio"
         );
-        for Row { case, rival_name, ours_ns, rival_ns } in &self.rows {
-            let ratio = rival_ns / ours_ns;
-            println!("{case:<24}{ours_ns:>10.1}{rival_ns:>12.1}  {rival_name:<28}{ratio:>7.2}x");
-            writeln!(csv, "{case},{ours_ns:.1},{rival_ns:.1},{rival_name},{ratio:.2},ns")
-                .expect("a String takes all");
+        for Row { case, ours, rival, rival_name, ratio, unit } in &self.rows {
+            let decimals = if ours.min(*rival) < 10.0 { 2 } else { 1 };
+            println!(
+                "{case:<26}{ours:>10.decimals$}{rival:>12.decimals$}  {rival_name:<28}{ratio:>7.2}x  {unit}"
+            );
+            writeln!(
+                csv,
+                "{case},{ours:.decimals$},{rival:.decimals$},{rival_name},{ratio:.2},{unit}"
+            )
+            .expect("a String takes all");
         }
         let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/target/ratios");
         let file = format!("{directory}/{}.csv", self.bench);
@@ -82,6 +122,12 @@ impl Ratios {
             .expect("a file");
         println!("written to target/ratios/{}.csv", self.bench);
     }
+}
+
+/// False if this run is a test: `cargo test --bench`, or `cargo bench -- --test`.
+pub(crate) fn measures() -> bool {
+    let has = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    has("--bench") && !has("--test")
 }
 
 /// Calls that fill a round, found by running longer and longer; warms up on the way.
@@ -105,7 +151,8 @@ fn ns(work: &mut impl FnMut(), calls: usize) -> f64 {
     start.elapsed().as_nanos() as f64 / calls as f64
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one; of an even number the upper of the two.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
