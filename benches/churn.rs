@@ -89,6 +89,7 @@ struct Contender<'a, W: Writer> {
     pace: &'a Pace,
     quiet: Vec<Measured>,
     churn: Vec<Measured>,
+    one: Vec<Measured>,
     two: Vec<Measured>,
 }
 
@@ -142,12 +143,14 @@ impl<'a, W: Writer> Contender<'a, W> {
         let reader = writer.reader();
         let mut stream = Stream::start(others, plan.still as u32, &mut writer);
         scope.spawn(move || pace.run(&mut writer, &mut stream));
-        Contender { reader, pace, quiet: Vec::new(), churn: Vec::new(), two: Vec::new() }
+        let [quiet, churn, one, two] = [const { Vec::new() }; 4];
+        Contender { reader, pace, quiet, churn, one, two }
     }
 
     fn round(&mut self, readers: usize, to: &[Address<'_>]) {
         self.quiet.push(read(&self.reader, readers, to));
         self.churn.push(self.pace.during_churn(|| read(&self.reader, readers, to)));
+        self.one.push(read(&self.reader, 1, to));
         self.two.push(read(&self.reader, 2, to));
     }
 
@@ -158,7 +161,7 @@ impl<'a, W: Writer> Contender<'a, W> {
         let case = format!("churn-readers{tail}");
         ratios.push(Row::of_cost(case, (churn, quiet), "the same readers in quiet", "ns"));
         let case = format!("two-readers{tail}");
-        let rates = (2e3 / ns(&self.two), 1e3 / ns(&self.quiet));
+        let rates = (2e3 / ns(&self.two), 1e3 / ns(&self.one));
         ratios.push(Row::of_rate(case, rates, "one reader", "M look-ups/s"));
     }
 
@@ -214,11 +217,12 @@ fn read(reader: &impl Reader, readers: usize, to: &[Address<'_>]) -> Measured {
     let start = Barrier::new(readers);
     let one = |number: usize| {
         // Each begins elsewhere, so that none runs in the other's wake.
-        let (behind, before) = to.split_at(to.len() / readers * number / 32 * 32);
-        warm_up(reader, before);
+        let (last, first) =
+            to.split_at(to.len() / readers * number / FIB_BATCH_MAX * FIB_BATCH_MAX);
+        warm_up(reader, first);
         start.wait();
         let (counter, start) = (Instructions::begin(), Instant::now());
-        for to in before.chunks(FIB_BATCH_MAX).chain(behind.chunks(FIB_BATCH_MAX)) {
+        for to in first.chunks(FIB_BATCH_MAX).chain(last.chunks(FIB_BATCH_MAX)) {
             black_box(reader.sum_of(black_box(to)));
         }
         (start, Instant::now(), counter.and_then(Instructions::end))
