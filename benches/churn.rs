@@ -24,8 +24,6 @@ mod churn_tables;
 #[path = "support/fib_rivals.rs"]
 #[allow(dead_code)] // Two of its rivals are ours too.
 mod fib_rivals;
-#[path = "support/instructions.rs"]
-mod instructions;
 #[path = "support/paced.rs"]
 mod paced;
 #[path = "support/ratios.rs"]
@@ -44,10 +42,9 @@ use arc_swap::ArcSwap;
 use churn_tables::{Edit, Locked, Reader, Swapped, Writer};
 use criterion::Criterion;
 use hyperty_router::{address::Address, fib::FibWriter, limits::FIB_BATCH_MAX, slab::Target};
-use instructions::Instructions;
 use paced::{EDITS_PER_SECOND, Pace, Stream};
 use parking_lot::RwLock;
-use ratios::{Ratios, Row, measures, median};
+use ratios::{Ratios, Row, instructions::Instructions, measures, median};
 use workload::{Names, Spread, Texts, Want, queries};
 
 /// What a run does; a test does as little as shows that all of it works.

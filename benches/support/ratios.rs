@@ -3,6 +3,9 @@
 //! Not a bench of its own and not for absolute figures; criterion gives those.
 #![allow(dead_code)] // Each bench takes what it needs.
 
+#[path = "instructions.rs"]
+pub(crate) mod instructions;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) rival_name: String,
     pub(crate) ratio: f64,
     pub(crate) unit: &'static str,
+    /// Instructions of ours and of the rival's for the same, where the processor counts them.
+    pub(crate) instructions: Option<(f64, f64)>,
 }
 
 impl Row {
@@ -39,7 +44,8 @@ impl Row {
         unit: &'static str,
     ) -> Row {
         let (case, rival_name) = (case.into(), rival_name.into());
-        Row { case, ours, rival, rival_name, ratio: rival / ours, unit }
+        let ratio = rival / ours;
+        Row { case, ours, rival, rival_name, ratio, unit, instructions: None }
     }
 
     /// What counts more is better: a rate.
@@ -78,7 +84,11 @@ impl Ratios {
             our_ns.push(ns(&mut ours, our_calls) / units as f64);
             rival_ns.push(ns(&mut rival, rival_calls) / units as f64);
         }
-        self.push(Row::of_cost(case, (median(our_ns), median(rival_ns)), rival_name, "ns"));
+        let per_unit = |counted: Option<u64>| Some(counted? as f64 / units as f64);
+        let instructions =
+            per_unit(instructions(&mut ours)).zip(per_unit(instructions(&mut rival)));
+        let row = Row::of_cost(case, (median(our_ns), median(rival_ns)), rival_name, "ns");
+        self.push(Row { instructions, ..row });
     }
 
     /// Takes in what was measured elsewhere.
@@ -104,10 +114,14 @@ impl Ratios {
             "{:<26}{:>10}{:>12}  {:<28}{:>8}  unit",
             "case", "ours", "rival", "against", "ratio"
         );
-        for Row { case, ours, rival, rival_name, ratio, unit } in &self.rows {
+        for row in &self.rows {
+            let Row { case, ours, rival, rival_name, ratio, unit, instructions } = row;
             let decimals = if ours.min(*rival) < 10.0 { 2 } else { 1 };
+            let counted = instructions.map_or(String::new(), |(ours, rival)| {
+                format!("  instructions {ours:.1} to {rival:.1}")
+            });
             println!(
-                "{case:<26}{ours:>10.decimals$}{rival:>12.decimals$}  {rival_name:<28}{ratio:>7.2}x  {unit}"
+                "{case:<26}{ours:>10.decimals$}{rival:>12.decimals$}  {rival_name:<28}{ratio:>7.2}x  {unit}{counted}"
             );
             writeln!(
                 csv,
@@ -149,6 +163,13 @@ fn ns(work: &mut impl FnMut(), calls: usize) -> f64 {
         work();
     }
     start.elapsed().as_nanos() as f64 / calls as f64
+}
+
+/// Instructions of one call.
+fn instructions(work: &mut impl FnMut()) -> Option<u64> {
+    let counter = instructions::Instructions::begin()?;
+    work();
+    counter.end()
 }
 
 /// The middle one; of an even number the upper of the two.
