@@ -2,7 +2,7 @@
 //!
 //! 200,000 prefixes stand still, 20,000 come and go. Readers look up what stands still, 32 at a time, uniform; the
 //! writer edits in a burst each millisecond. Every round measures each table in quiet and in churn, one after the
-//! other; a row holds medians of these rounds. There are as many readers as the machine has cores beside the
+//! other; a row holds medians of all their samples. There are as many readers as the machine has cores beside the
 //! writer's. The same readers on the same prefixes behind a `RwLock` and an `ArcSwap` (`support/churn_tables.rs` says
 //! of what) are the rivals; all give the same answers before anything is timed.
 //!
@@ -61,6 +61,9 @@ const PLAN: Plan =
     Plan { still: 200_000, ring: 40_000, look_ups: 1 << 17, rounds: 61, stalled_edits: 1_000_000 };
 const TEST: Plan =
     Plan { still: 1_000, ring: 400, look_ups: 1 << 10, rounds: 3, stalled_edits: 1_000 };
+/// Look-ups that are timed together: a millisecond and more, so that each sample has its share of a burst, and
+/// short beside the time slices of a busy machine.
+const SAMPLE: usize = 1 << 14;
 /// Sections that one call enters and leaves.
 const SECTIONS: usize = 1_000;
 const RETIRED_BYTES_MAX: f64 = (64 << 20) as f64;
@@ -204,8 +207,8 @@ fn fill(writer: &mut impl Writer, prefixes: usize) {
 
 /// One round of some readers: each looks all of `to` up once.
 struct Measured {
-    /// From the start of all to the end of the last.
-    elapsed: Duration,
+    /// Nanoseconds a look-up, of every sample of every reader.
+    samples: Vec<f64>,
     look_ups: usize,
     instructions: Option<u64>,
 }
@@ -218,24 +221,30 @@ fn read(reader: &impl Reader, readers: usize, to: &[Address<'_>]) -> Measured {
             to.split_at(to.len() / readers * number / FIB_BATCH_MAX * FIB_BATCH_MAX);
         warm_up(reader, first);
         start.wait();
-        let (counter, start) = (Instructions::begin(), Instant::now());
-        for to in first.chunks(FIB_BATCH_MAX).chain(last.chunks(FIB_BATCH_MAX)) {
-            black_box(reader.sum_of(black_box(to)));
-        }
-        (start, Instant::now(), counter.and_then(Instructions::end))
+        let counter = Instructions::begin();
+        let samples = first.chunks(SAMPLE).chain(last.chunks(SAMPLE)).map(|to| sample(reader, to));
+        let samples: Vec<_> = samples.collect();
+        (samples, counter.and_then(Instructions::end))
     };
     let done: Vec<_> = thread::scope(|scope| {
         let one = &one;
         let threads: Vec<_> = (0..readers).map(|number| scope.spawn(move || one(number))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
-    let first = done.iter().map(|(start, ..)| *start).min().expect("a reader");
-    let last = done.iter().map(|(_, end, _)| *end).max().expect("a reader");
     Measured {
-        elapsed: last - first,
+        instructions: done.iter().map(|(_, instructions)| *instructions).sum(),
+        samples: done.into_iter().flat_map(|(samples, _)| samples).collect(),
         look_ups: to.len(),
-        instructions: done.iter().map(|(.., instructions)| *instructions).sum(),
     }
+}
+
+/// Nanoseconds a look-up.
+fn sample(reader: &impl Reader, to: &[Address<'_>]) -> f64 {
+    let start = Instant::now();
+    for to in to.chunks(FIB_BATCH_MAX) {
+        black_box(reader.sum_of(black_box(to)));
+    }
+    start.elapsed().as_nanos() as f64 / to.len() as f64
 }
 
 /// A new thread's first steps are not what is measured.
@@ -245,10 +254,9 @@ fn warm_up(reader: &impl Reader, to: &[Address<'_>]) {
     }
 }
 
-/// Nanoseconds of one look-up of one reader, the median of the rounds.
+/// Nanoseconds of one look-up of one reader, the median of the samples.
 fn ns(rounds: &[Measured]) -> f64 {
-    let ns = |round: &Measured| round.elapsed.as_nanos() as f64 / round.look_ups as f64;
-    median(rounds.iter().map(ns).collect())
+    median(rounds.iter().flat_map(|round| &round.samples).copied().collect())
 }
 
 /// Instructions of all readers for each look-up that one of them makes, the same way.
