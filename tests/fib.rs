@@ -139,14 +139,14 @@ fn a_route_replaces_the_one_before() {
     assert_eq!(writer.len(), 1);
 }
 
-/// After everything is removed the table is as it was made: no node, the memory of an empty one,
-/// nothing retired once epochs have moved on. Wide and deep, so that the directory grows and
-/// shrinks.
+/// After everything is removed and epochs have moved on the table is as it was made: no node, the
+/// memory of an empty one, nothing retired. Wide and deep, so that the directory grows, splits,
+/// shrinks and joins.
 #[test]
 fn memory_comes_back() {
     let mut writer = FibWriter::new();
     let empty_bytes = writer.memory_bytes();
-    let count = if cfg!(miri) { 200 } else { 20_000 };
+    let count = if cfg!(miri) { 200 } else { 50_000 };
     let texts: Vec<_> =
         (0..count).map(|number| format!("s://d{}/a/{number}", number % 7)).collect();
     for text in &texts {
@@ -154,14 +154,14 @@ fn memory_comes_back() {
         writer.insert(&at(text), subscription(2));
     }
     assert_eq!((writer.len(), writer.node_count()), (count, count + 14));
-    assert!(writer.memory_bytes() > empty_bytes + count * 40);
+    assert!(writer.memory_bytes() > empty_bytes + count * 28);
     for text in &texts {
         assert!(writer.remove(&at(text), listener(1)) && writer.remove(&at(text), subscription(2)));
     }
     assert!(writer.is_empty());
-    assert_eq!((writer.node_count(), writer.memory_bytes()), (0, empty_bytes));
+    assert_eq!(writer.node_count(), 0);
     for _ in 0..1_000_000 {
-        if writer.retired_bytes() == 0 {
+        if writer.retired_bytes() == 0 && writer.memory_bytes() == empty_bytes {
             return;
         }
         writer.publish();

@@ -25,12 +25,21 @@
 //! # Ok::<(), hyperty_router::address::AddressError>(())
 //! ```
 
+mod arena;
 mod directory;
 mod entries;
+mod found;
+mod growth;
 mod hash;
+mod line;
+mod lists;
+mod load;
 mod node;
 mod reader;
+mod retire;
+mod slot;
 mod table;
+mod text;
 mod writer;
 
 use smallvec::SmallVec;
