@@ -30,6 +30,8 @@ pub(super) struct Retired {
     record_bytes: usize,
     /// Records added since the last closure was thought of.
     added: usize,
+    /// Bytes of lines and chunks from which on a closure is thought of.
+    bytes_max: usize,
 }
 
 struct Shared {
@@ -49,6 +51,7 @@ impl Retired {
             shared: Arc::new(shared),
             record_bytes: 0,
             added: 0,
+            bytes_max: ADDED_BYTES_MAX,
         }
     }
 
@@ -66,7 +69,7 @@ impl Retired {
 
     /// True if a writer that does not publish should see to what waits.
     pub(super) fn is_due(&self) -> bool {
-        self.added >= ADDED_MAX
+        self.added >= ADDED_MAX || self.shared.bytes.load(Ordering::Relaxed) > self.bytes_max
     }
 
     /// True if any records wait.
@@ -95,6 +98,7 @@ impl Retired {
             guard.defer(move || shared.passed.fetch_max(number, Ordering::AcqRel));
         }
         guard.flush();
+        self.bytes_max = self.shared.bytes.load(Ordering::Relaxed) + ADDED_BYTES_MAX;
     }
 
     /// Frees `lines` once the readers are gone.
@@ -133,3 +137,5 @@ impl Retired {
 
 /// Records added before a writer that does not publish sees to them by itself.
 const ADDED_MAX: usize = 1_024;
+/// Bytes of lines added before it does: one large part of the directory.
+const ADDED_BYTES_MAX: usize = 256 << 10;
