@@ -89,6 +89,12 @@ impl<'a> Address<'a> {
         &self.text[..self.authority_end as usize]
     }
 
+    /// Length of [`Self::scheme`] in bytes.
+    #[inline]
+    pub(crate) fn scheme_len(&self) -> usize {
+        self.scheme_len as usize
+    }
+
     /// Where [`Self::base`] ends, in bytes.
     #[inline]
     pub(crate) fn authority_end(&self) -> usize {

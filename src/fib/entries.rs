@@ -97,6 +97,12 @@ pub(super) unsafe fn all(word: Word, arena: &Arena) -> SmallVec<[Entry; 4]> {
     entries
 }
 
+/// The target of a word that is one route, which most are.
+#[inline]
+pub(super) fn route(word: Word) -> Option<Target> {
+    (word.kind() == ROUTE).then(|| Target(word.value()))
+}
+
 fn is_route(entry: &Entry) -> bool {
     matches!(entry, Entry::Route { .. })
 }

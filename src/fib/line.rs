@@ -120,8 +120,8 @@ impl<'g> Lines<'g> {
     /// The slot of `hash` whose node is `is_it`. Wait-free: one line nearly always, never more than
     /// there are.
     #[inline]
-    pub(super) fn find(self, hash: Hash, mut is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
-        let (_, slot) = self.search(hash, |_, slot| is_it(slot))?;
+    pub(super) fn find(self, hash: Hash, is_it: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        let (_, slot) = self.search(hash, is_it)?;
         Some(slot)
     }
 
@@ -163,8 +163,25 @@ impl<'g> Lines<'g> {
         }
     }
 
+    /// What finding `node` costs: the lines looked at and the slots tried.
+    #[cfg(test)]
+    pub(super) fn probes(self, hash: Hash, node: Record) -> usize {
+        let (mut tried, mut lines) = (0, 1);
+        let found = self.search(hash, |slot| {
+            tried += 1;
+            slot.node() == node
+        });
+        let ((at, _), _) = found.expect("it is in");
+        let mut line = self.home(hash);
+        while line != at {
+            line = self.after(line);
+            lines += 1;
+        }
+        tried + lines
+    }
+
     fn place(self, hash: Hash, node: Record) -> ((usize, usize), Slot) {
-        let found = self.search(hash, |_, slot| slot.node() == node);
+        let found = self.search(hash, |slot| slot.node() == node);
         found.expect("a node that is edited is in the directory")
     }
 
@@ -172,7 +189,7 @@ impl<'g> Lines<'g> {
     fn search(
         self,
         hash: Hash,
-        mut is_it: impl FnMut(usize, Slot) -> bool,
+        mut is_it: impl FnMut(Slot) -> bool,
     ) -> Option<((usize, usize), Slot)> {
         let mut at = self.home(hash);
         for _ in 0..self.count() {
@@ -181,7 +198,7 @@ impl<'g> Lines<'g> {
             let mut hits = matching(control, hash.tag());
             while hits != 0 {
                 let slot = Slot(line.slots[slot_of(hits)].load(Ordering::Acquire));
-                if is_it(at, slot) {
+                if is_it(slot) {
                     return Some(((at, slot_of(hits)), slot));
                 }
                 hits &= hits - 1;

@@ -66,7 +66,7 @@ impl<'g> Node<'g> {
     }
 
     /// True if this is the node for `segment`, whatever its parent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_named(self, segment: &[u8]) -> bool {
         is_equal(self.segment(), segment)
     }

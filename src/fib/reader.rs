@@ -6,12 +6,7 @@
 //! children is the rest of the address even hashed. It takes no lock, retries nothing and allocates
 //! nothing.
 
-use std::{
-    fmt,
-    mem::MaybeUninit,
-    slice,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{fmt, mem::MaybeUninit, slice, sync::Arc};
 
 use crossbeam_epoch::{self as epoch, Guard};
 use smallvec::SmallVec;
@@ -166,15 +161,15 @@ impl<'g> Reading<'g> {
     }
 
     /// Clears `found` and takes in what stands on `scheme://domain`.
-    #[inline]
+    #[inline(always)]
     fn begin(self, to: &Address<'_>, found: &mut Match) {
         found.clear();
-        if self.table.bare.load(Ordering::Acquire) != 0 {
+        if self.table.may_have_bare(to) {
             self.take_bare(to, found);
         }
     }
 
-    #[cold]
+    #[inline(never)]
     fn take_bare(self, to: &Address<'_>, found: &mut Match) {
         let base = to.base().as_bytes();
         let hash = self.table.hasher.hash(base);
@@ -184,7 +179,7 @@ impl<'g> Reading<'g> {
 
     /// Takes in what stands on the prefix `first`, which ends with the first segment, and above.
     /// Returns its node if there may be more below.
-    #[inline]
+    #[inline(always)]
     fn first_node(
         self,
         to: &Address<'_>,
@@ -195,22 +190,44 @@ impl<'g> Reading<'g> {
         self.begin(to, found);
         let slot = match guess {
             Guess::Nowhere => return None,
-            Guess::Slot(slot) if self.is_first(slot, to, first) => slot,
-            Guess::Slot(_) | Guess::Elsewhere => self.find_first(to, first)?,
+            Guess::Slot(slot) => {
+                // The entries first and the check behind them: what waits for the record's memory
+                // keeps as little as possible from being begun meanwhile.
+                self.take(slot.word(), first.end as usize, to, found);
+                if !self.is_first(slot, to, first) {
+                    return self.first_node_elsewhere(to, first, found);
+                }
+                slot
+            }
+            Guess::Elsewhere => return self.first_node_elsewhere(to, first, found),
         };
+        Self::node_if_more(slot, first, to)
+    }
+
+    /// As [`Self::first_node`], from the start, where the first guess was wrong.
+    #[cold]
+    #[inline(never)]
+    fn first_node_elsewhere(
+        self,
+        to: &Address<'_>,
+        first: Prefix,
+        found: &mut Match,
+    ) -> Option<Record> {
+        self.begin(to, found);
+        let lines = self.table.directory.lines(first.hash, self.guard);
+        let slot = lines.find(first.hash, |slot| self.is_first(slot, to, first))?;
         self.take(slot.word(), first.end as usize, to, found);
+        Self::node_if_more(slot, first, to)
+    }
+
+    #[inline]
+    fn node_if_more(slot: Slot, first: Prefix, to: &Address<'_>) -> Option<Record> {
         let more = slot.has_children() && (first.end as usize) < to.as_str().len();
         more.then(|| slot.node())
     }
 
-    #[cold]
-    fn find_first(self, to: &Address<'_>, first: Prefix) -> Option<Slot> {
-        let lines = self.table.directory.lines(first.hash, self.guard);
-        lines.find(first.hash, |slot| self.is_first(slot, to, first))
-    }
-
     /// True if the slot's node is that of the first segment of `to`.
-    #[inline]
+    #[inline(always)]
     fn is_first(self, slot: Slot, to: &Address<'_>, first: Prefix) -> bool {
         let base = to.authority_end();
         let text = to.as_str().as_bytes();
@@ -222,7 +239,7 @@ impl<'g> Reading<'g> {
     }
 
     /// Goes on below first segments: again all lines first, then all records, then the descents.
-    #[cold]
+    #[inline(never)]
     fn go_on(self, journeys: &mut [Journey], to: &[Address<'_>], found: &mut [Match]) {
         let mut prefixes = SmallVec::<[Prefix; FIB_PREFIXES_IN_FLIGHT_MAX]>::new();
         let mut journeys = journeys;
@@ -303,8 +320,18 @@ impl<'g> Reading<'g> {
     }
 
     /// Takes in the entries of the prefix of `length` bytes.
-    #[inline]
+    #[inline(always)]
     fn take(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
+        if let Some(target) = entries::route(word) {
+            (found.route, found.route_len) = (Some(target), length as u16);
+        } else if word != Word::NONE {
+            self.take_others(word, length, to, found);
+        }
+    }
+
+    /// The same for what is not one route.
+    #[inline(never)]
+    fn take_others(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
         let is_whole = length == to.as_str().len();
         let take = |entry| found.take(entry, length as u16, is_whole);
         // SAFETY: the word was read under the guard.

@@ -27,7 +27,7 @@ pub(super) fn next_slash(text: &[u8], from: usize) -> usize {
 }
 
 /// True if both are the same bytes.
-#[inline]
+#[inline(always)]
 pub(super) fn is_equal(one: &[u8], other: &[u8]) -> bool {
     let length = one.len();
     if length != other.len() {
@@ -47,7 +47,7 @@ pub(super) fn is_equal(one: &[u8], other: &[u8]) -> bool {
 }
 
 /// Both are of one length, below [`BLOCK`].
-#[inline]
+#[inline(never)]
 fn is_short_equal(one: &[u8], other: &[u8]) -> bool {
     if let (Some(first), Some(last)) = (one.first_chunk::<8>(), one.last_chunk::<8>()) {
         return other.first_chunk() == Some(first) && other.last_chunk() == Some(last);
