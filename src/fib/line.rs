@@ -304,8 +304,8 @@ impl Line {
     }
 }
 
-/// A set bit, the highest of its byte, for each slot with `tag`, and for no other: an empty slot may
-/// still name a node that is freed.
+/// A set bit, the highest of its byte, for each slot with `tag`, and for no other: an empty slot
+/// may still name a node that is freed.
 #[inline]
 fn matching(control: u64, tag: u8) -> u64 {
     let differing = control ^ (u64::from(tag) * EACH_BYTE);

@@ -7,7 +7,7 @@
 //! mean is the business of [`super::entries`].
 //!
 //! ```text
-//! block:  0 length · 8 number · 16 number …           spine:  0 blocks | SPINE · 8 block · 12 block …
+//! block:  0 length · 8 number · 16 number …      spine:  0 blocks | SPINE · 8 block · 12 block …
 //! ```
 
 use std::slice;

@@ -23,9 +23,9 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `hash`, `text` | the keyed hash of a prefix; finding `/` and comparing, sixteen bytes at a time |
+//! | `hash`, `text` | the keyed hash of a prefix; finding `/` and comparing, by sixteen bytes |
 //! | `slot`, `line` | the word that a look-up answers from; seven of them and their tags |
-//! | `directory`, `growth` | which lines a hash falls into; how the writer makes them more and fewer, part by part |
+//! | `directory`, `growth` | which lines a hash falls into; how the writer makes more and fewer |
 //! | `arena`, `node`, `lists`, `entries` | records by 28-bit number; what stands in them |
 //! | `retire` | what was taken out and readers may still be at |
 //! | `reader`, `found`, `writer`, `load` | look-ups and edits, made of the above |

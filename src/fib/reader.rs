@@ -339,5 +339,5 @@ impl<'g> Reading<'g> {
     }
 }
 
-/// Bytes of a record that one look-up reads of names as they are usual; they may stand on two lines.
+/// Bytes of a record with a usual name; they may stand on two lines.
 const RECORD_BYTES_USUAL: usize = 48;

@@ -36,7 +36,7 @@ impl Slot {
 
     #[inline]
     pub(super) fn word(self) -> Word {
-        Word(self.0 & !(KIND_BIT - 1))
+        Word(self.0 >> KIND_SHIFT << KIND_SHIFT)
     }
 
     pub(super) fn with_word(self, word: Word) -> Slot {
@@ -52,13 +52,13 @@ impl Word {
     pub(super) const NONE: Word = Word(0);
 
     pub(super) fn new(kind: u64, value: u32) -> Word {
-        Word(u64::from(value) << 32 | kind * KIND_BIT)
+        Word(u64::from(value) << 32 | kind << KIND_SHIFT)
     }
 
     /// 1 to 7, or 0 for [`Word::NONE`].
     #[inline]
     pub(super) fn kind(self) -> u64 {
-        self.0 / KIND_BIT & 7
+        self.0 >> KIND_SHIFT & 7
     }
 
     /// The target, or the list's record.
@@ -70,4 +70,4 @@ impl Word {
 
 const NODE_MASK: u32 = (1 << Record::BITS) - 1;
 const CHILDREN_BIT: u32 = Record::BITS;
-const KIND_BIT: u64 = 1 << 29;
+const KIND_SHIFT: u32 = CHILDREN_BIT + 1;

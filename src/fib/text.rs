@@ -114,7 +114,8 @@ const BLOCK: usize = 16;
 mod tests {
     use super::*;
 
-    /// Every place of a slash, or none, in texts of every length around the block, from every start.
+    /// Every place of a slash, or none, in texts of every length around the block, from every
+    /// start.
     #[test]
     fn the_next_slash_is_found() {
         for length in 0..50 {

@@ -149,7 +149,8 @@ impl FibWriter {
     }
 
     /// Bytes that the table is allocated with: its fixed part, its directory, and the chunks that
-    /// nodes and lists of entries stand in, room for more and what waits for readers included. O(1).
+    /// nodes and lists of entries stand in, room for more and what waits for readers included.
+    /// O(1).
     pub fn memory_bytes(&self) -> usize {
         FIXED_BYTES + self.growth.bytes() + self.allocator.bytes()
     }
