@@ -73,6 +73,36 @@ proptest! {
     }
 }
 
+/// Loading is inserting: into an empty table and a filled one, with doublets and several entries on
+/// a prefix, and whatever the iterator promises.
+#[test]
+fn loading_is_inserting() {
+    let count = if cfg!(miri) { 100 } else { 5_000 };
+    let texts: Vec<_> =
+        (0..count).map(|number| format!("s://d{}/{}/x", number % 3, number % 1_999)).collect();
+    let entry = |number: usize| match number % 5 {
+        0 => subscription(number as u32),
+        1 => Entry::Publish,
+        2 => Entry::Route { target: Target(number as u32) },
+        _ => listener(number as u32 % 7),
+    };
+    let (mut writer, mut one_by_one) = (FibWriter::new(), naive_fib::NaiveFib::default());
+    let all = || texts.iter().enumerate().map(|(number, text)| (at(text), entry(number)));
+    for (address, entry) in all() {
+        one_by_one.insert(&address, entry);
+    }
+    writer.load(all().take(count / 3));
+    // A filter promises nothing.
+    writer.load(all().skip(count / 3).filter(|_| true));
+    writer.load([]);
+    assert_eq!((writer.len(), writer.node_count()), (one_by_one.len(), one_by_one.node_count()));
+    let fib = writer.reader();
+    for text in &texts {
+        assert_eq!(look_up(&fib, text), one_by_one.look_up(&at(text)), "{text}");
+        assert_eq!(writer.entries(&at(text))[..], one_by_one.entries(&at(text)));
+    }
+}
+
 /// Each file of the fuzz corpus, as the fuzzer would run it.
 #[test]
 #[cfg_attr(miri, ignore = "reads files")]

@@ -3,8 +3,8 @@
 //! Records, of which there are many, wait in a list of their own, four bytes each. One closure at a
 //! time is given to crossbeam-epoch; when it runs, every guard that was there when it was given has
 //! gone, and with them all readers of what had been taken out by then. So a reader that stalls
-//! holds back the records themselves, but no closure for each. Lines and chunks, which are few and large,
-//! are freed by closures of their own, by whichever thread finds that their time has come.
+//! holds back the records themselves, but no closure for each. Lines and chunks, which are few and
+//! large, are freed by closures of their own, by whichever thread finds that their time has come.
 
 use std::sync::{
     Arc,
