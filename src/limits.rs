@@ -16,6 +16,9 @@ pub const FIB_BATCH_MAX: usize = 32;
 /// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut before
 /// it needs more. Room for five prefixes an address in a full batch, and for the deepest address twice.
 pub const FIB_PREFIXES_IN_FLIGHT_MAX: usize = 160;
+/// Bytes of the names and lists of entries of one FIB: what 28 bits count in units of 16. At 48 bytes
+/// for a usual name this is some 89 million prefixes.
+pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
 /// Places of one slab: what the 32-bit number of a place can name. Memory ends long before (32 GiB).
 pub const SLAB_PLACES_MAX: u64 = 1 << 32;
 

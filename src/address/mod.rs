@@ -69,6 +69,7 @@ impl<'a> Address<'a> {
     }
 
     /// The whole text, without a trailing `/`.
+    #[inline]
     pub fn as_str(&self) -> &'a str {
         self.text
     }
@@ -86,6 +87,18 @@ impl<'a> Address<'a> {
     /// `scheme://authority`, the part that can be neither subscribed to nor claimed.
     pub fn base(&self) -> &'a str {
         &self.text[..self.authority_end as usize]
+    }
+
+    /// Length of [`Self::scheme`] in bytes.
+    #[inline]
+    pub(crate) fn scheme_len(&self) -> usize {
+        self.scheme_len as usize
+    }
+
+    /// Where [`Self::base`] ends, in bytes.
+    #[inline]
+    pub(crate) fn authority_end(&self) -> usize {
+        self.authority_end as usize
     }
 
     /// The domain whose Message Node serves this address: the authority with one leading `msg-node.` or

@@ -1,187 +1,169 @@
-//! The entries of one prefix, packed into one word.
+//! The entries of one prefix, as the word that a slot of the directory holds.
 //!
-//! None and one are in the word itself, with their target; several are an immutable list in a slab,
-//! whose number is in the word. So a change, also of a list, is one atomic store, and the common
-//! node, with one entry, needs no more memory. This module does not know nodes or prefixes.
-//!
-//! A reader that read a word goes on to the list, whatever the writer does in between. So a list
-//! that no word leads to any more stays in its place until those readers are gone, and only then
-//! leaves the slab.
-//!
-//! ```text
-//! bits 32..64: target, or number of the list    bits 0..8: what it is
-//! ```
+//! None and one are in the word itself, with their target; several are a list (see
+//! [`super::lists`]), whose record is in the word. So a change, also of a list, is one atomic
+//! store, and the common prefix, with one entry, needs no more memory. This module does not know
+//! nodes or prefixes.
 
-use std::sync::Arc;
-
-use crossbeam_epoch::Guard;
-use parking_lot::Mutex;
 use smallvec::SmallVec;
 
-use super::Entry;
-use crate::slab::{Slab, SlabWriter, Target};
+use super::{
+    Entry,
+    arena::{Arena, Record},
+    lists::{self, Lists},
+    slot::Word,
+};
+use crate::slab::Target;
 
-/// Several entries, sorted, each once.
-pub(super) type EntryList = SmallVec<[Entry; 4]>;
-
-/// What a word stands for.
-#[derive(Clone, Copy)]
-enum Unpacked {
-    None,
-    One(Entry),
-    Many(Target),
-}
-
-/// Gives each entry of `word` to `each`, in order. `guard` must have been pinned before the word
-/// was read.
-pub(super) fn for_each(
-    word: u64,
-    lists: &Slab<EntryList>,
-    guard: &Guard,
-    mut each: impl FnMut(Entry),
-) {
-    match unpack(word) {
-        Unpacked::None => {}
-        Unpacked::One(entry) => each(entry),
-        // Only a list whose writer is gone is missing; its table is empty then.
-        Unpacked::Many(list) => {
-            lists.get(list, guard).into_iter().flatten().copied().for_each(each)
+/// Gives each entry of `word` to `each`, in order.
+///
+/// # Safety
+/// `word` was read from a slot of the table with this arena, by the writer or under a guard that
+/// was pinned before and is held until the end of the call.
+#[inline]
+pub(super) unsafe fn for_each(word: Word, arena: &Arena, mut each: impl FnMut(Entry)) {
+    match word.kind() {
+        MANY => {
+            // SAFETY: a list in a word is given up when no slot has that word any more, and freed
+            // when the guards of then are gone.
+            unsafe { lists::for_each(arena, list_of(word), |number| each(decode(number))) };
         }
+        NONE => {}
+        kind => each(entry_of(kind, Target(word.value()))),
     }
 }
 
-/// The one writer of all lists of a table.
-pub(super) struct EntryWriter {
-    lists: SlabWriter<EntryList>,
-    bytes: usize,
-    /// Lists that no word leads to and no reader is on its way to.
-    unreachable: Arc<Mutex<Vec<Target>>>,
-}
-
-impl EntryWriter {
-    pub(super) fn new() -> Self {
-        EntryWriter { lists: SlabWriter::new(), bytes: 0, unreachable: Arc::default() }
-    }
-
-    pub(super) fn reader(&self) -> Slab<EntryList> {
-        self.lists.reader()
-    }
-
-    /// Bytes in lists that a word leads to.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Gives up the lists that no reader can come to any more.
-    pub(super) fn sweep(&mut self) {
-        // Not under the lock: what `remove` may run along the way takes it too.
-        let unreachable = std::mem::take(&mut *self.unreachable.lock());
-        for list in unreachable {
-            self.lists.remove(list);
-        }
-    }
-
-    /// `word` with `entry` besides, stored by `store` before the old list is given up; returns the
-    /// route that had to make place. O(entries of `word`).
-    pub(super) fn insert(
-        &mut self,
-        word: u64,
-        entry: Entry,
-        guard: &Guard,
-        store: impl FnOnce(u64),
-    ) -> Option<Entry> {
-        let mut entries = self.entries(word);
-        if entries.contains(&entry) {
-            return None;
-        }
-        let is_route = |entry: &Entry| matches!(entry, Entry::Route { .. });
-        let old = entries.iter().position(|old| is_route(&entry) && is_route(old));
-        let replaced = old.map(|at| entries.remove(at));
-        let at = entries.partition_point(|other| *other < entry);
-        entries.insert(at, entry);
-        self.replace(word, entries, guard, store);
-        replaced
-    }
-
-    /// `word` without `entry`, stored by `store` before the old list is given up; false if it was
-    /// not there. O(entries of `word`).
-    pub(super) fn remove(
-        &mut self,
-        word: u64,
-        entry: Entry,
-        guard: &Guard,
-        store: impl FnOnce(u64),
-    ) -> bool {
-        let mut entries = self.entries(word);
-        let Some(at) = entries.iter().position(|other| *other == entry) else {
-            return false;
-        };
-        entries.remove(at);
-        self.replace(word, entries, guard, store);
-        true
-    }
-
-    /// The entries of `word`, in order.
-    pub(super) fn entries(&self, word: u64) -> EntryList {
-        match unpack(word) {
-            Unpacked::None => EntryList::new(),
-            Unpacked::One(entry) => EntryList::from_iter([entry]),
-            Unpacked::Many(list) => self.lists.get(list).cloned().unwrap_or_default(),
-        }
-    }
-
-    fn replace(&mut self, word: u64, entries: EntryList, guard: &Guard, store: impl FnOnce(u64)) {
-        store(match entries[..] {
-            [] => 0,
-            [entry] => pack_one(entry),
-            _ => {
-                self.bytes += bytes_of(&entries);
-                pack(MANY, self.lists.insert(entries))
+/// `word` with `entry` besides, and the route that had to make place. What it no longer needs is
+/// noted in `lists`.
+pub(super) fn with(word: Word, entry: Entry, lists: &mut Lists<'_>) -> (Word, Option<Entry>) {
+    let number = encode(entry);
+    match word.kind() {
+        NONE => (one(entry), None),
+        MANY => {
+            let mut list = list_of(word);
+            if lists.contains(list, number) {
+                return (word, None);
             }
-        });
-        if let Unpacked::Many(list) = unpack(word) {
-            self.bytes -= self.lists.get(list).map_or(0, bytes_of);
-            let unreachable = Arc::clone(&self.unreachable);
-            guard.defer(move || unreachable.lock().push(list));
-            self.sweep();
+            let last = decode(lists.ends(list).1);
+            let replaced = Some(last).filter(|last| is_route(last) && is_route(&entry));
+            list = lists.with(list, number);
+            let list = replaced.map_or(list, |last| {
+                lists.without(list, encode(last)).expect("the new one is in it")
+            });
+            (many(list), replaced)
+        }
+        kind => {
+            let old = entry_of(kind, Target(word.value()));
+            if old == entry {
+                (word, None)
+            } else if is_route(&old) && is_route(&entry) {
+                (one(entry), Some(old))
+            } else {
+                let mut numbers = [encode(old), number];
+                numbers.sort_unstable();
+                (many(lists.create(&numbers)), None)
+            }
         }
     }
 }
 
-fn bytes_of(list: &EntryList) -> usize {
-    let heap = if list.spilled() { list.capacity() * size_of::<Entry>() } else { 0 };
-    size_of::<EntryList>() + heap
-}
-
-fn pack(kind: u64, target: Target) -> u64 {
-    u64::from(target.0) << 32 | kind
-}
-
-fn pack_one(entry: Entry) -> u64 {
-    match entry {
-        Entry::Listener { target, exact: false } => pack(LISTENER, target),
-        Entry::Listener { target, exact: true } => pack(LISTENER_EXACT, target),
-        Entry::Subscription { target, exact: false } => pack(SUBSCRIPTION, target),
-        Entry::Subscription { target, exact: true } => pack(SUBSCRIPTION_EXACT, target),
-        Entry::Publish => PUBLISH,
-        Entry::Route { target } => pack(ROUTE, target),
+/// `word` without `entry`, or `None` if that is not in it. What it no longer needs is noted in
+/// `lists`.
+pub(super) fn without(word: Word, entry: Entry, lists: &mut Lists<'_>) -> Option<Word> {
+    if word.kind() != MANY {
+        return (word == one(entry)).then_some(Word::NONE);
     }
+    let (list, number) = (list_of(word), encode(entry));
+    if !lists.contains(list, number) {
+        return None;
+    }
+    let left = lists.without(list, number).expect("a list has two entries at least");
+    let (first, last) = lists.ends(left);
+    if first != last {
+        return Some(many(left));
+    }
+    lists.give_up(left);
+    Some(one(decode(first)))
 }
 
-fn unpack(word: u64) -> Unpacked {
-    let target = Target((word >> 32) as u32);
-    Unpacked::One(match word & 0xff {
+/// The entries of `word`, in order.
+///
+/// # Safety
+/// As for [`for_each`].
+pub(super) unsafe fn all(word: Word, arena: &Arena) -> SmallVec<[Entry; 4]> {
+    let mut entries = SmallVec::new();
+    // SAFETY: the caller's promise.
+    unsafe { for_each(word, arena, |entry| entries.push(entry)) };
+    entries
+}
+
+/// The target of a word that is one route, which most are.
+#[inline]
+pub(super) fn route(word: Word) -> Option<Target> {
+    (word.kind() == ROUTE).then(|| Target(word.value()))
+}
+
+fn is_route(entry: &Entry) -> bool {
+    matches!(entry, Entry::Route { .. })
+}
+
+/// The word that holds one entry.
+pub(super) fn one(entry: Entry) -> Word {
+    let (kind, target) = match entry {
+        Entry::Listener { target, exact: false } => (LISTENER, target),
+        Entry::Listener { target, exact: true } => (LISTENER_EXACT, target),
+        Entry::Subscription { target, exact: false } => (SUBSCRIPTION, target),
+        Entry::Subscription { target, exact: true } => (SUBSCRIPTION_EXACT, target),
+        Entry::Publish => (PUBLISH, Target(0)),
+        Entry::Route { target } => (ROUTE, target),
+    };
+    Word::new(kind, target.0)
+}
+
+fn many(list: Record) -> Word {
+    Word::new(MANY, list.0)
+}
+
+fn list_of(word: Word) -> Record {
+    Record(word.value())
+}
+
+#[inline]
+fn entry_of(kind: u64, target: Target) -> Entry {
+    match kind {
         LISTENER => Entry::Listener { target, exact: false },
         LISTENER_EXACT => Entry::Listener { target, exact: true },
         SUBSCRIPTION => Entry::Subscription { target, exact: false },
         SUBSCRIPTION_EXACT => Entry::Subscription { target, exact: true },
         PUBLISH => Entry::Publish,
-        ROUTE => Entry::Route { target },
-        MANY => return Unpacked::Many(target),
-        _ => return Unpacked::None,
-    })
+        _ => Entry::Route { target },
+    }
 }
 
+/// A number for an entry in a list, in the order of [`Entry`].
+fn encode(entry: Entry) -> u64 {
+    let number = |order: u64, target: Target, exact| {
+        order << 33 | u64::from(target.0) << 1 | u64::from(exact)
+    };
+    match entry {
+        Entry::Listener { target, exact } => number(0, target, exact),
+        Entry::Subscription { target, exact } => number(1, target, exact),
+        Entry::Publish => number(2, Target(0), false),
+        Entry::Route { target } => number(3, target, false),
+    }
+}
+
+fn decode(number: u64) -> Entry {
+    let (target, exact) = (Target((number >> 1) as u32), number & 1 != 0);
+    match number >> 33 {
+        0 => Entry::Listener { target, exact },
+        1 => Entry::Subscription { target, exact },
+        2 => Entry::Publish,
+        _ => Entry::Route { target },
+    }
+}
+
+const NONE: u64 = 0;
 const LISTENER: u64 = 1;
 const LISTENER_EXACT: u64 = 2;
 const SUBSCRIPTION: u64 = 3;
@@ -193,37 +175,43 @@ const MANY: u64 = 7;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fib::arena::Allocator;
 
-    /// A list goes only when the guards that were there when its word went are gone.
-    ///
-    /// The story: the slab empties a place at once, so a reader between word and list found no
-    /// entry where there always was one.
+    /// Every entry goes into a word and a number and comes back, and numbers are in the order of
+    /// entries.
     #[test]
-    fn a_list_waits_for_readers_of_its_word() {
-        let (mut writer, mut word) = (EntryWriter::new(), 0);
-        let lists = writer.reader();
-        let reading = crossbeam_epoch::pin();
-        let route = Entry::Route { target: Target(1) };
-        writer.insert(word, route, &crossbeam_epoch::pin(), |new| word = new);
-        writer.insert(word, Entry::Publish, &crossbeam_epoch::pin(), |new| word = new);
-        let (read, mut found) = (word, EntryList::new());
-        assert!(writer.remove(word, Entry::Publish, &crossbeam_epoch::pin(), |new| word = new));
-        for _ in 0..1_000 {
-            crossbeam_epoch::pin().flush();
-            writer.sweep();
-        }
-        for_each(read, &lists, &reading, |entry| found.push(entry));
-        assert_eq!(found[..], [Entry::Publish, route]);
-        assert_eq!((writer.lists.len(), writer.bytes()), (1, 0));
-        drop(reading);
-        for _ in 0..1_000_000 {
-            if writer.lists.is_empty() {
-                return;
+    fn entries_are_packed_in_order() {
+        let mut entries = vec![Entry::Publish];
+        for target in [0, 1, 77, u32::MAX].map(Target) {
+            entries.push(Entry::Route { target });
+            for exact in [false, true] {
+                entries.push(Entry::Listener { target, exact });
+                entries.push(Entry::Subscription { target, exact });
             }
-            crossbeam_epoch::pin().flush();
-            writer.sweep();
-            std::thread::yield_now();
         }
-        panic!("{} lists were never given up", writer.lists.len());
+        entries.sort_unstable();
+        assert!(entries.is_sorted_by_key(|entry| encode(*entry)));
+        for entry in entries {
+            let (word, value) = (one(entry), Target(one(entry).value()));
+            assert_eq!((decode(encode(entry)), entry_of(word.kind(), value)), (entry, entry));
+        }
+    }
+
+    /// A list that shrinks to one entry gives all its records back.
+    #[test]
+    fn what_is_replaced_is_noted() {
+        let (arena, mut allocator, mut replaced) =
+            (Arena::new(), Allocator::new(), SmallVec::new());
+        let mut lists = Lists { arena: &arena, allocator: &mut allocator, replaced: &mut replaced };
+        let [first, second] = [1, 2].map(|target| Entry::Route { target: Target(target) });
+        let (word, _) = with(Word::NONE, Entry::Publish, &mut lists);
+        let (word, _) = with(word, first, &mut lists);
+        let (word, old) = with(word, second, &mut lists);
+        assert_eq!(old, Some(first));
+        assert_eq!(without(word, first, &mut lists), None);
+        assert_eq!(without(word, Entry::Publish, &mut lists), Some(one(second)));
+        // The list of two, the one of three on the way to the next two, these, and the last one.
+        assert_eq!(replaced.len(), 4);
+        drop(allocator.take_all());
     }
 }

@@ -10,6 +10,7 @@
 //! sum of the next, and the products do not wait for each other. Text is padded with zero bytes,
 //! which no address holds.
 
+use super::text::next_slash;
 use crate::{
     address::Address,
     limits::{ADDRESS_BYTES_MAX, ADDRESS_SEGMENTS_MAX},
@@ -22,9 +23,21 @@ pub(super) const PREFIXES_MAX: usize = ADDRESS_SEGMENTS_MAX + 1;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prefix {
     /// The keyed hash of its bytes.
-    pub(super) hash: u64,
+    pub(super) hash: Hash,
     /// Its length in bytes.
     pub(super) end: u16,
+}
+
+/// The keyed hash of a prefix. Its low byte, the *tag*, is never 0; all its bits are of one
+/// quality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hash(pub(super) u32);
+
+impl Hash {
+    /// What tells nodes of one line apart; not 0.
+    pub(super) fn tag(self) -> u8 {
+        self.0 as u8
+    }
 }
 
 /// The key, drawn at random for each table.
@@ -53,48 +66,89 @@ impl PrefixHasher {
         hasher
     }
 
-    /// Gives each prefix of `address` to `each`, shortest first; at most [`PREFIXES_MAX`].
-    pub(super) fn prefixes(&self, address: &Address<'_>, mut each: impl FnMut(Prefix)) {
+    /// The prefix of `address` that ends with its first segment; none for a bare one.
+    #[inline]
+    pub(super) fn first(&self, address: &Address<'_>) -> Option<Prefix> {
+        let text = address.as_str().as_bytes();
+        if address.is_bare() {
+            return None;
+        }
+        let end = next_slash(text, address.authority_end() + 1);
+        Some(Prefix { hash: self.hash(&text[..end]), end: end as u16 })
+    }
+
+    /// The hash of `text`, which is not empty.
+    #[inline]
+    pub(super) fn hash(&self, text: &[u8]) -> Hash {
+        let (blocks, tail) = text.as_chunks::<BLOCK>();
+        let mut sum = 0;
+        for (block, key) in blocks.iter().zip(self.words.iter()) {
+            sum = product(key, u128::from_le_bytes(*block)).wrapping_add(sum);
+        }
+        if let (false, Some(key)) = (tail.is_empty(), self.words.get(blocks.len())) {
+            sum = product(key, load_tail(text, tail)).wrapping_add(sum);
+        }
+        self.finish(sum)
+    }
+
+    /// Gives each prefix of `address` that is longer than `from` to `each`, shortest first; at most
+    /// [`PREFIXES_MAX`].
+    pub(super) fn prefixes(
+        &self,
+        address: &Address<'_>,
+        from: usize,
+        mut each: impl FnMut(Prefix),
+    ) {
         let text = address.as_str().as_bytes();
         let (mut block, mut sum) = (0, 0u128);
-        for end in address.boundaries() {
+        let mut end = from;
+        while end < text.len() {
+            end = match end {
+                0 => address.authority_end(),
+                _ => next_slash(text, end + 1),
+            };
             while (block + 1) * BLOCK <= end {
-                sum = sum.wrapping_add(self.product(block, load(text, block)));
+                let whole = text[block * BLOCK..].first_chunk().expect("it ends before `end`");
+                let product = product(&self.words[block], u128::from_le_bytes(*whole));
+                sum = product.wrapping_add(sum);
                 block += 1;
             }
-            let hash = match end - block * BLOCK {
-                0 => self.finish(sum),
-                bytes => {
-                    let head = load(text, block) & ((1 << (8 * bytes)) - 1);
-                    self.finish(sum.wrapping_add(self.product(block, head)))
+            let hash = match &text[block * BLOCK..end] {
+                [] => self.finish(sum),
+                tail => {
+                    let product = product(&self.words[block], load_tail(&text[..end], tail));
+                    self.finish(product.wrapping_add(sum))
                 }
             };
             each(Prefix { hash, end: end as u16 });
         }
     }
 
-    fn product(&self, block: usize, text: u128) -> u128 {
-        let ([low, high], key) = (halves(text), self.words[block]);
-        u128::from(low.wrapping_add(key[0])) * u128::from(high.wrapping_add(key[1]))
-    }
-
-    fn finish(&self, sum: u128) -> u64 {
+    #[inline]
+    fn finish(&self, sum: u128) -> Hash {
         let [low, high] = halves(sum).map(u128::from);
         let mixed = self.mix[0]
             .wrapping_add(self.mix[1].wrapping_mul(low))
             .wrapping_add(self.mix[2].wrapping_mul(high));
-        (mixed >> 64) as u64
+        let hash = (mixed >> 96) as u32;
+        Hash(hash | u32::from(hash as u8 == 0))
     }
 }
 
-/// The 16 bytes of a block, zeroes behind the end of the text.
-fn load(text: &[u8], block: usize) -> u128 {
-    let rest = &text[block * BLOCK..];
-    if let Some(whole) = rest.first_chunk::<BLOCK>() {
-        return u128::from_le_bytes(*whole);
+#[inline]
+fn product(key: &[u64; 2], text: u128) -> u128 {
+    let [low, high] = halves(text);
+    u128::from(low.wrapping_add(key[0])) * u128::from(high.wrapping_add(key[1]))
+}
+
+/// `tail`, the last bytes of `text` and fewer than a block, with zeroes behind.
+#[inline]
+fn load_tail(text: &[u8], tail: &[u8]) -> u128 {
+    if let Some(last) = text.last_chunk::<BLOCK>() {
+        return u128::from_le_bytes(*last) >> (8 * (BLOCK - tail.len()));
     }
     let mut padded = [0; BLOCK];
-    padded[..rest.len()].copy_from_slice(rest);
+    padded[..tail.len()].copy_from_slice(tail);
     u128::from_le_bytes(padded)
 }
 
@@ -110,10 +164,10 @@ const BLOCKS_MAX: usize = ADDRESS_BYTES_MAX.div_ceil(BLOCK);
 mod tests {
     use super::*;
 
-    fn all(hasher: &PrefixHasher, text: &str) -> Vec<(u64, usize)> {
+    fn all(hasher: &PrefixHasher, text: &str) -> Vec<(u32, usize)> {
         let mut found = Vec::new();
         let address = Address::parse(text).expect("a test's address is right");
-        hasher.prefixes(&address, |prefix| found.push((prefix.hash, prefix.end as usize)));
+        hasher.prefixes(&address, 0, |prefix| found.push((prefix.hash.0, prefix.end as usize)));
         found
     }
 
@@ -129,6 +183,7 @@ mod tests {
                     Some(&(hash, end)),
                     "{text} to {end}"
                 );
+                assert_eq!(hasher.hash(&text.as_bytes()[..end]).0, hash);
             }
         }
         let longest = format!("s://d/{}", "x".repeat(ADDRESS_BYTES_MAX - 6));
@@ -153,10 +208,12 @@ mod tests {
         for number in 0..1 << 15 {
             let [a, b, c] = [0, 5, 10].map(|shift| char::from(b'A' + (number >> shift & 31) as u8));
             let (hash, _) = all(&hasher, &format!("s://d/{a}0000000{b}00000000000000{c}"))[1];
-            lines[(hash >> 54) as usize] += 1;
+            lines[(hash >> 22) as usize] += 1;
             tags[(hash & 255) as usize] += 1;
         }
         assert!(lines.iter().all(|count| *count < 32 + 10 * 6), "{:?}", lines.iter().max());
-        assert!(tags.iter().all(|count| *count < 128 + 10 * 12), "{:?}", tags.iter().max());
+        // Tag 1 stands for 0 too.
+        assert_eq!(tags[0], 0);
+        assert!(tags.iter().all(|count| *count < 256 + 10 * 16), "{:?}", tags.iter().max());
     }
 }

@@ -1,11 +1,34 @@
 //! The forwarding information base: which entries cover an address.
 //!
 //! A radix trie over segments. A node stands for a prefix, `scheme://domain` or longer, and knows
-//! its parent, its segment, how many children it has and its entries. A hash directory indexes the
-//! nodes by a keyed hash of their whole prefix, so that a look-up has the place of every node on
-//! its way before it reads the first, and a node with a million children is as good as any other.
-//! Readers are wait-free; the one writer edits in place by single atomic stores; memory is given up
-//! through crossbeam-epoch.
+//! its parent and its segment; what it carries, and whether it has children, stands where it is
+//! found. A hash directory indexes the nodes by a keyed hash of their whole prefix, so that the
+//! place of a node is known before any other is read, and a node with a million children is as good
+//! as any other. Readers are wait-free; the one writer edits in place by single atomic stores;
+//! memory is given up through crossbeam-epoch.
+//!
+//! ```text
+//!  `to` ──hash──► part ─► line of 64 bytes: tags, [entries · children? · node] × 7
+//!  to the end of             (directory, line, slot)  │ the answer        │
+//!  the first segment                                  ▼                   ▼
+//!                                       one target, or a list      record: parent, segment
+//!                                       (entries, lists)           (node, arena), checked behind
+//! ```
+//!
+//! A look-up begins at the end of the first segment: its answer depends on one line, and that the
+//! name is the right one is checked behind it, by the node's record and its parent's. If the node
+//! has no children, the rest of the address is not even hashed; if it has, all further lines are
+//! asked for at once. Entries on a bare `scheme://domain`, of which the running system has those of
+//! the stubs on `domain://<domain>`, are looked for in schemes of a length that has any.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `hash`, `text` | the keyed hash of a prefix; finding `/` and comparing, by sixteen bytes |
+//! | `slot`, `line` | the word that a look-up answers from; seven of them and their tags |
+//! | `directory`, `growth` | which lines a hash falls into; how the writer makes more and fewer |
+//! | `arena`, `node`, `lists`, `entries` | records by 28-bit number; what stands in them |
+//! | `retire` | what was taken out and readers may still be at |
+//! | `reader`, `found`, `writer`, `load` | look-ups and edits, made of the above |
 //!
 //! It knows neither what a target is nor what may be put on which prefix: that is policy, above.
 //!
@@ -25,12 +48,21 @@
 //! # Ok::<(), hyperty_router::address::AddressError>(())
 //! ```
 
+mod arena;
 mod directory;
 mod entries;
+mod found;
+mod growth;
 mod hash;
+mod line;
+mod lists;
+mod load;
 mod node;
 mod reader;
+mod retire;
+mod slot;
 mod table;
+mod text;
 mod writer;
 
 use smallvec::SmallVec;

@@ -1,159 +1,119 @@
-//! One node of the trie: its place under its parent, the last segment of its prefix, its entries.
+//! The record of one node of the trie: its place under its parent and the last segment of its
+//! prefix.
 //!
-//! A node is one allocation, its segment behind its header, so that a look-up touches one or two
-//! lines. What a reader sees of it never changes but the entries, which are one atomic word. This
-//! module does not know where nodes are found, nor when it is safe to free one.
+//! What a reader sees of it never changes. The entries are not here but in the directory's slot
+//! (see [`super::slot`]); a look-up reads the record only to make sure that the slot is the right
+//! one, which it may do behind the answer.
 //!
 //! ```text
-//! 0        8         16         20     24        26
-//! parent · entries · children · hash · length · segment …
+//! 0                                                          8          12
+//! parent (28 bits) · length (12 bits) · hash (24 bits)       children · segment …
 //! ```
 
-use std::{
-    alloc::{Layout, alloc, dealloc, handle_alloc_error},
-    marker::PhantomData,
-    mem::offset_of,
-    ptr::{self, NonNull},
-    slice,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+use std::{marker::PhantomData, slice};
+
+use super::{
+    arena::{Allocator, Arena, Record},
+    hash::Hash,
+    text::is_equal,
 };
 
-use crossbeam_epoch::Guard;
-
-/// A node that stays allocated for `'g`, the life of a guard that was pinned before the node was
-/// found.
+/// A node whose record is not freed within `'g`.
 #[derive(Clone, Copy)]
 pub(super) struct Node<'g> {
-    header: NonNull<Header>,
-    guard: PhantomData<&'g Guard>,
-}
-
-/// The fixed part of a node.
-#[repr(C)]
-pub(super) struct Header {
-    parent: *const Header,
-    /// See [`super::entries`].
-    entries: AtomicU64,
-    /// Nodes whose parent this is. Only the writer reads and writes it.
-    children: AtomicU32,
-    /// The high half of the keyed hash of the whole prefix.
-    hash: u32,
-    length: u16,
+    at: *mut u8,
+    arena: PhantomData<&'g Arena>,
 }
 
 impl<'g> Node<'g> {
-    /// A new node without entries and children, to be freed by [`free`].
-    pub(super) fn new(parent: Option<Node<'g>>, segment: &[u8], hash: u32) -> Node<'g> {
-        let layout = layout(segment.len());
-        let header = Header {
-            parent: parent_pointer(parent),
-            entries: AtomicU64::new(0),
-            children: AtomicU32::new(0),
-            hash,
-            length: u16::try_from(segment.len()).expect("an address is at most 2,048 bytes long"),
-        };
-        // SAFETY: the layout is not of size zero; it has room and alignment for the header at its
-        // start and for the segment from `SEGMENT_AT` on, which is written last, over the header's
-        // padding.
-        unsafe {
-            let bytes = alloc(layout);
-            let Some(at) = NonNull::new(bytes.cast::<Header>()) else { handle_alloc_error(layout) };
-            at.write(header);
-            ptr::copy_nonoverlapping(segment.as_ptr(), bytes.add(SEGMENT_AT), segment.len());
-            Node { header: at, guard: PhantomData }
-        }
-    }
-
-    /// The node at `header`, if that is not null.
+    /// The node of `record`.
     ///
     /// # Safety
-    /// `header` came from [`Node::as_ptr`] and is not freed within `'g`.
-    pub(super) unsafe fn from_ptr(header: *mut Header) -> Option<Node<'g>> {
-        NonNull::new(header).map(|header| Node { header, guard: PhantomData })
+    /// The record was made by [`Node::create`] in this arena and is not freed within `'g`.
+    #[inline]
+    pub(super) unsafe fn at(arena: &'g Arena, record: Record) -> Node<'g> {
+        Node { at: arena.at(record), arena: PhantomData }
     }
 
-    pub(super) fn as_ptr(self) -> *mut Header {
-        self.header.as_ptr()
+    /// A record for a new node without children. `segment` is what it adds to its parent's prefix,
+    /// without the `/`.
+    pub(super) fn create(
+        arena: &Arena,
+        allocator: &mut Allocator,
+        parent: Record,
+        segment: &[u8],
+        hash: Hash,
+    ) -> Record {
+        let record = allocator.allocate(arena, SEGMENT_AT + segment.len());
+        let header = u64::from(parent.0)
+            | (segment.len() as u64) << LENGTH_SHIFT
+            | u64::from(hash.0 >> 8) << HASH_SHIFT;
+        let at = arena.at(record);
+        // SAFETY: the record was just allocated with so many bytes, aligned to 16, and nobody else
+        // knows it.
+        unsafe {
+            at.cast::<u64>().write(header);
+            at.add(CHILDREN_AT).cast::<u32>().write(0);
+            at.add(SEGMENT_AT).copy_from_nonoverlapping(segment.as_ptr(), segment.len());
+        }
+        record
+    }
+
+    /// The parent, or [`Record::NONE`] for `scheme://domain`.
+    #[inline]
+    pub(super) fn parent(self) -> Record {
+        Record(self.header() as u32 & ((1 << Record::BITS) - 1))
+    }
+
+    /// True if this is the node for `segment`, whatever its parent.
+    #[inline(always)]
+    pub(super) fn is_named(self, segment: &[u8]) -> bool {
+        is_equal(self.segment(), segment)
     }
 
     /// True if this is the node for `segment` under `parent`.
-    pub(super) fn is(self, parent: Option<Node<'_>>, segment: &[u8]) -> bool {
-        ptr::eq(self.header().parent, parent_pointer(parent)) && self.segment() == segment
+    #[inline]
+    pub(super) fn is(self, parent: Record, segment: &[u8]) -> bool {
+        self.parent() == parent && self.is_named(segment)
     }
 
-    /// The packed entries.
-    pub(super) fn entries(self) -> u64 {
-        self.header().entries.load(Ordering::Acquire)
+    /// The hash that it was made with, whose tag is `tag`.
+    pub(super) fn hash(self, tag: u8) -> Hash {
+        Hash((self.header() >> HASH_SHIFT) as u32 * 256 + u32::from(tag))
     }
 
-    /// Replaces the packed entries. Only the writer calls this.
-    pub(super) fn set_entries(self, entries: u64) {
-        self.header().entries.store(entries, Ordering::Release);
+    /// Nodes whose parent this is. Only the writer asks.
+    pub(super) fn children(self) -> u32 {
+        // SAFETY: the record is there, with an initialised number at this place, which only the
+        // writer, who asks, reads and writes.
+        unsafe { self.at.add(CHILDREN_AT).cast::<u32>().read() }
     }
 
-    /// The high half of the keyed hash of the whole prefix.
-    pub(super) fn hash(self) -> u32 {
-        self.header().hash
+    /// Sets [`Self::children`]. Only the writer does.
+    pub(super) fn set_children(self, children: u32) {
+        // SAFETY: as in `children`; no reference to these four bytes is ever made.
+        unsafe { self.at.add(CHILDREN_AT).cast::<u32>().write(children) };
     }
 
-    /// Counts one child more. Only the writer calls this.
-    pub(super) fn add_child(self) {
-        let children = &self.header().children;
-        children.store(children.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    #[inline]
+    fn header(self) -> u64 {
+        // SAFETY: the record is there for `'g` and begins with a header that never changes.
+        unsafe { self.at.cast::<u64>().read() }
     }
 
-    /// Counts one child less. Only the writer calls this.
-    pub(super) fn remove_child(self) {
-        let children = &self.header().children;
-        children.store(children.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-    }
-
-    /// True if it carries nothing and leads nowhere.
-    pub(super) fn is_unused(self) -> bool {
-        self.entries() == 0 && self.header().children.load(Ordering::Relaxed) == 0
-    }
-
-    /// Bytes it is allocated with, without the allocator's own.
-    pub(super) fn bytes(self) -> usize {
-        layout(self.header().length as usize).size()
-    }
-
-    fn header(&self) -> &'g Header {
-        // SAFETY: the header is initialised and stays allocated for `'g`; what changes in it is
-        // atomic.
-        unsafe { self.header.as_ref() }
-    }
-
-    fn segment(&self) -> &'g [u8] {
-        let length = self.header().length as usize;
-        // SAFETY: `new` initialised so many bytes there within the same allocation, whose
-        // provenance `header` has; they never change and stay for `'g`.
-        unsafe { slice::from_raw_parts(self.header.as_ptr().cast::<u8>().add(SEGMENT_AT), length) }
+    #[inline]
+    fn segment(self) -> &'g [u8] {
+        let length = (self.header() >> LENGTH_SHIFT) as usize & LENGTH_MASK;
+        // SAFETY: `create` wrote so many bytes there; they never change and stay for `'g`.
+        unsafe { slice::from_raw_parts(self.at.add(SEGMENT_AT), length) }
     }
 }
 
-/// Frees a node.
-///
-/// # Safety
-/// `header` came from [`Node::as_ptr`], is freed only this once, and no `Node` for it is used any
-/// more.
-pub(super) unsafe fn free(header: *mut Header) {
-    // SAFETY: by the contract the node is still allocated, with the layout of its length; a header
-    // needs no drop.
-    unsafe {
-        let layout = layout((*header).length as usize);
-        dealloc(header.cast(), layout);
-    }
-}
-
-fn parent_pointer(parent: Option<Node<'_>>) -> *const Header {
-    parent.map_or(ptr::null(), |parent| parent.as_ptr().cast_const())
-}
-
-fn layout(length: usize) -> Layout {
-    let bytes = (SEGMENT_AT + length).max(size_of::<Header>());
-    Layout::from_size_align(bytes, align_of::<Header>()).expect("a segment is at most 2,048 bytes")
-}
-
-/// Where the segment starts: in the padding at the header's end.
-const SEGMENT_AT: usize = offset_of!(Header, length) + size_of::<u16>();
+const LENGTH_SHIFT: u32 = Record::BITS;
+/// Enough for the longest address.
+const LENGTH_MASK: usize = 0xfff;
+const HASH_SHIFT: u32 = 40;
+const CHILDREN_AT: usize = 8;
+const SEGMENT_AT: usize = 12;
+const _: () =
+    assert!(crate::limits::ADDRESS_BYTES_MAX <= LENGTH_MASK && LENGTH_SHIFT + 12 == HASH_SHIFT);

@@ -1,26 +1,31 @@
 //! The reading side: wait-free look-ups, alone and in batches.
 //!
-//! A look-up hashes every prefix of the address, asks for all lines of the directory at once, then
-//! for all nodes, and only then descends, from parent to child as far as there are nodes. It takes
-//! no lock, retries nothing and allocates nothing.
+//! A look-up begins at the first segment: one line of the directory, whose slot holds the entries.
+//! That it is the right slot is made sure by the record of the node and of its parent, a branch
+//! that the processor foresees, so that the next look-up need not wait for it. Only if the node has
+//! children is the rest of the address even hashed. It takes no lock, retries nothing and allocates
+//! nothing.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem::MaybeUninit, slice, sync::Arc};
 
 use crossbeam_epoch::{self as epoch, Guard};
 use smallvec::SmallVec;
 
 use super::{
-    Entry, Match,
-    directory::Directory,
+    Match,
+    arena::Record,
+    directory::prefetch,
     entries,
-    hash::{PREFIXES_MAX, Prefix},
+    hash::{Hash, PREFIXES_MAX, Prefix},
+    line::{Guess, Line},
+    node::Node,
     segment_of,
+    slot::{Slot, Word},
     table::Table,
 };
 use crate::{
     address::Address,
     limits::{FIB_BATCH_MAX, FIB_PREFIXES_IN_FLIGHT_MAX},
-    slab::Target,
 };
 
 /// A reading handle: cheap to clone, `Send + Sync`, never blocks and is never blocked.
@@ -33,34 +38,40 @@ impl Fib {
     /// Looks `to` up, writing into `found` (cleared first).
     ///
     /// Wait-free, O(length of `to`) and of what is found. An entry that is there before and after
-    /// is found whatever the writer does meanwhile. To use a [`Target`] with its slab, pin one
-    /// guard around both.
+    /// is found whatever the writer does meanwhile. To use a [`Target`](crate::slab::Target) with
+    /// its slab, pin one guard around both; under a guard that the caller holds over a run of
+    /// look-ups each of them is cheaper, for pinning is a full fence.
     pub fn look_up(&self, to: &Address<'_>, found: &mut Match) {
+        // The line is asked for before the fence of the pin, so that the two waits are one.
+        let first = self.table.hasher.first(to);
+        if let Some(first) = first {
+            self.table.directory.prefetch(first.hash);
+        }
         let guard = epoch::pin();
-        let directory = self.table.directory(&guard);
-        let mut group = Group::new();
-        group.add(&self.table, directory, to);
-        group.look_up(&self.table, directory, &guard, &[*to], std::slice::from_mut(found));
+        let reading = Reading { table: &self.table, guard: &guard };
+        let Some(first) = first else {
+            reading.begin(to, found);
+            return;
+        };
+        let line = reading.table.directory.lines(first.hash, &guard).home_line(first.hash);
+        if let Some(node) = reading.first_node(to, first, line.guess(first.hash), found) {
+            let mut journeys = [Journey { number: 0, end: first.end, node, until: 0 }];
+            let found = slice::from_mut(found);
+            reading.go_on(&mut journeys, slice::from_ref(to), found);
+        }
     }
 
     /// Looks addresses up, each into its own of `found`, with their memory accesses overlapped, up
-    /// to [`FIB_BATCH_MAX`] at a time. The results are those of [`Fib::look_up`], all of one
-    /// directory.
+    /// to [`FIB_BATCH_MAX`] at a time. The results are those of [`Fib::look_up`].
     ///
     /// # Panics
     /// If `to` and `found` differ in length.
     pub fn look_up_batch(&self, to: &[Address<'_>], found: &mut [Match]) {
         assert_eq!(to.len(), found.len(), "each address needs a place for what is found");
         let guard = epoch::pin();
-        let directory = self.table.directory(&guard);
-        let (mut to, mut found) = (to, found);
-        while !to.is_empty() {
-            let mut group = Group::new();
-            let count = to.iter().take_while(|to| group.add(&self.table, directory, to)).count();
-            let (now, later) = to.split_at(count);
-            let (now_found, later_found) = found.split_at_mut(count);
-            group.look_up(&self.table, directory, &guard, now, now_found);
-            (to, found) = (later, later_found);
+        let reading = Reading { table: &self.table, guard: &guard };
+        for (to, found) in to.chunks(FIB_BATCH_MAX).zip(found.chunks_mut(FIB_BATCH_MAX)) {
+            reading.batch(to, found);
         }
     }
 }
@@ -71,114 +82,262 @@ impl fmt::Debug for Fib {
     }
 }
 
-/// The hashed prefixes of the addresses that are looked up together.
-struct Group {
-    prefixes: SmallVec<[Prefix; FIB_PREFIXES_IN_FLIGHT_MAX]>,
-    /// Where each address' prefixes end.
-    ends: SmallVec<[u16; FIB_BATCH_MAX]>,
+/// A table under a guard.
+#[derive(Clone, Copy)]
+struct Reading<'g> {
+    table: &'g Table,
+    guard: &'g Guard,
 }
 
-impl Group {
-    fn new() -> Group {
-        Group { prefixes: SmallVec::new(), ends: SmallVec::new() }
+/// The first segment of one address of a batch, on its way.
+struct Probe<'g> {
+    /// `None` for an address without a path.
+    at: Option<(Prefix, &'g Line)>,
+    guess: Guess,
+}
+
+/// An address that goes on below its first segment, or what is known of it.
+struct Journey {
+    /// Its place in the batch.
+    number: usize,
+    /// Where its first segment ends.
+    end: u16,
+    /// That segment's node.
+    node: Record,
+    /// Where its further prefixes end among those of the batch.
+    until: usize,
+}
+
+impl<'g> Reading<'g> {
+    /// At most [`FIB_BATCH_MAX`] addresses: first all lines are asked for, then all records, and
+    /// only then is anything decided.
+    fn batch(self, to: &[Address<'_>], found: &mut [Match]) {
+        let mut probes = [const { MaybeUninit::<Probe<'g>>::uninit() }; FIB_BATCH_MAX];
+        for (to, probe) in to.iter().zip(&mut probes) {
+            probe.write(self.probe(to));
+        }
+        // SAFETY: the loop above wrote one for each address, of which there are no more than
+        // places.
+        let probes = unsafe { probes[..to.len()].assume_init_mut() };
+        for probe in &mut *probes {
+            self.guess(probe);
+        }
+        let mut journeys = SmallVec::<[Journey; FIB_BATCH_MAX]>::new();
+        for (number, ((to, found), probe)) in to.iter().zip(&mut *found).zip(probes).enumerate() {
+            let Some((first, _)) = probe.at else {
+                self.begin(to, found);
+                continue;
+            };
+            if let Some(node) = self.first_node(to, first, probe.guess, found) {
+                journeys.push(Journey { number, end: first.end, node, until: 0 });
+            }
+        }
+        if !journeys.is_empty() {
+            self.go_on(&mut journeys, to, found);
+        }
     }
 
-    /// Hashes `to` and asks for its lines; false if the group is full without it. One always fits.
-    fn add(&mut self, table: &Table, directory: &Directory, to: &Address<'_>) -> bool {
-        let room = FIB_PREFIXES_IN_FLIGHT_MAX - self.prefixes.len();
-        if self.ends.len() == FIB_BATCH_MAX || room < PREFIXES_MAX {
-            return false;
-        }
-        table.hasher.prefixes(to, |prefix| {
-            directory.prefetch(prefix.hash);
-            self.prefixes.push(prefix);
+    #[inline]
+    fn probe(self, to: &Address<'_>) -> Probe<'g> {
+        let at = self.table.hasher.first(to).map(|first| {
+            let line = self.table.directory.lines(first.hash, self.guard).home_line(first.hash);
+            prefetch(line);
+            (first, line)
         });
-        self.ends.push(self.prefixes.len() as u16);
-        true
+        Probe { at, guess: Guess::Nowhere }
     }
 
-    fn look_up(
-        &self,
-        table: &Table,
-        directory: &Directory,
-        guard: &Guard,
-        to: &[Address<'_>],
-        found: &mut [Match],
-    ) {
-        for prefix in &self.prefixes {
-            directory.prefetch_node(prefix.hash);
-        }
-        let mut first = 0;
-        for ((to, found), end) in to.iter().zip(found).zip(&self.ends) {
-            let prefixes = &self.prefixes[first..*end as usize];
-            descend(table, directory, guard, to, prefixes, found);
-            first = *end as usize;
+    /// Asks for the record of the node that the line shows.
+    #[inline]
+    fn guess(self, probe: &mut Probe<'g>) {
+        if let Some((first, line)) = probe.at {
+            probe.guess = line.guess(first.hash);
+            if let Guess::Slot(slot) = probe.guess {
+                let record = self.table.arena.at(slot.node()).cast_const();
+                prefetch(record);
+                prefetch(record.wrapping_add(RECORD_BYTES_USUAL - 1));
+            }
         }
     }
-}
 
-fn descend(
-    table: &Table,
-    directory: &Directory,
-    guard: &Guard,
-    to: &Address<'_>,
-    prefixes: &[Prefix],
-    found: &mut Match,
-) {
-    found.clear();
-    let (mut parent, mut start) = (None, 0);
-    for prefix in prefixes {
-        let segment = segment_of(to, start, *prefix);
-        let Some(node) = directory.find(prefix.hash, parent, segment) else {
-            return;
-        };
-        start = prefix.end as usize;
-        let is_whole = start == to.as_str().len();
-        let take = |entry| found.take(entry, prefix.end, is_whole);
-        entries::for_each(node.entries(), &table.lists, guard, take);
-        parent = Some(node);
-    }
-}
-
-impl Match {
-    /// Empties it, keeping its memory.
-    pub fn clear(&mut self) {
-        self.listeners.clear();
-        self.subscriptions.clear();
-        (self.listener_len, self.subscription_len, self.route_len) = (0, 0, 0);
-        self.route = None;
-        self.publish = false;
+    /// Clears `found` and takes in what stands on `scheme://domain`.
+    #[inline(always)]
+    fn begin(self, to: &Address<'_>, found: &mut Match) {
+        found.clear();
+        if self.table.may_have_bare(to) {
+            self.take_bare(to, found);
+        }
     }
 
-    /// Takes in an entry on the prefix of `length` bytes, which no earlier one was longer than; the
-    /// entries of one prefix come in order. `is_whole`: this prefix is all of the address.
-    fn take(&mut self, entry: Entry, length: u16, is_whole: bool) {
-        match entry {
-            Entry::Listener { exact: true, .. } | Entry::Subscription { exact: true, .. }
-                if !is_whole => {}
-            Entry::Listener { target, .. } => {
-                if self.listener_len != length {
-                    self.listeners.clear();
-                    self.listener_len = length;
+    #[inline(never)]
+    fn take_bare(self, to: &Address<'_>, found: &mut Match) {
+        let base = to.base().as_bytes();
+        let hash = self.table.hasher.hash(base);
+        let slot = self.find(hash, Record::NONE, base);
+        self.take(slot.map_or(Word::NONE, Slot::word), base.len(), to, found);
+    }
+
+    /// Takes in what stands on the prefix `first`, which ends with the first segment, and above.
+    /// Returns its node if there may be more below.
+    #[inline(always)]
+    fn first_node(
+        self,
+        to: &Address<'_>,
+        first: Prefix,
+        guess: Guess,
+        found: &mut Match,
+    ) -> Option<Record> {
+        self.begin(to, found);
+        let slot = match guess {
+            Guess::Nowhere => return None,
+            Guess::Slot(slot) => {
+                // The entries first and the check behind them: what waits for the record's memory
+                // keeps as little as possible from being begun meanwhile.
+                self.take(slot.word(), first.end as usize, to, found);
+                if !self.is_first(slot, to, first) {
+                    return self.first_node_elsewhere(to, first, found);
                 }
-                push_once(&mut self.listeners, 0, target);
+                slot
             }
-            Entry::Subscription { target, .. } => {
-                let is_first = self.subscription_len != length;
-                let from = if is_first { self.subscriptions.len() } else { 0 };
-                self.subscription_len = length;
-                push_once(&mut self.subscriptions, from, target);
+            Guess::Elsewhere => return self.first_node_elsewhere(to, first, found),
+        };
+        Self::node_if_more(slot, first, to)
+    }
+
+    /// As [`Self::first_node`], from the start, where the first guess was wrong.
+    #[cold]
+    #[inline(never)]
+    fn first_node_elsewhere(
+        self,
+        to: &Address<'_>,
+        first: Prefix,
+        found: &mut Match,
+    ) -> Option<Record> {
+        self.begin(to, found);
+        let lines = self.table.directory.lines(first.hash, self.guard);
+        let slot = lines.find(first.hash, |slot| self.is_first(slot, to, first))?;
+        self.take(slot.word(), first.end as usize, to, found);
+        Self::node_if_more(slot, first, to)
+    }
+
+    #[inline]
+    fn node_if_more(slot: Slot, first: Prefix, to: &Address<'_>) -> Option<Record> {
+        let more = slot.has_children() && (first.end as usize) < to.as_str().len();
+        more.then(|| slot.node())
+    }
+
+    /// True if the slot's node is that of the first segment of `to`.
+    #[inline(always)]
+    fn is_first(self, slot: Slot, to: &Address<'_>, first: Prefix) -> bool {
+        let base = to.authority_end();
+        let text = to.as_str().as_bytes();
+        let node = self.node(slot);
+        // A node whose name has no slash is no `scheme://domain`, so it has a parent; and a node
+        // whose name has some is one, so it has none.
+        node.is_named(&text[base + 1..first.end as usize])
+            && self.parent(node).is_named(&text[..base])
+    }
+
+    /// Goes on below first segments: again all lines first, then all records, then the descents.
+    #[inline(never)]
+    fn go_on(self, journeys: &mut [Journey], to: &[Address<'_>], found: &mut [Match]) {
+        let mut prefixes = SmallVec::<[Prefix; FIB_PREFIXES_IN_FLIGHT_MAX]>::new();
+        let mut journeys = journeys;
+        while !journeys.is_empty() {
+            prefixes.clear();
+            let mut count = 0;
+            while let Some(journey) = journeys.get_mut(count)
+                && prefixes.len() + PREFIXES_MAX <= FIB_PREFIXES_IN_FLIGHT_MAX
+            {
+                self.hash(journey, &to[journey.number], &mut prefixes);
+                count += 1;
             }
-            Entry::Publish => self.publish = true,
-            Entry::Route { target } => (self.route, self.route_len) = (Some(target), length),
+            let (now, later) = journeys.split_at_mut(count);
+            prefixes.iter().for_each(|prefix| self.prefetch_node(prefix.hash));
+            let mut from = 0;
+            for journey in now {
+                let way = &prefixes[from..journey.until];
+                self.descend(journey, way, &to[journey.number], &mut found[journey.number]);
+                from = journey.until;
+            }
+            journeys = later;
         }
+    }
+
+    /// Hashes the further prefixes of `to` and asks for their lines.
+    fn hash(
+        self,
+        journey: &mut Journey,
+        to: &Address<'_>,
+        prefixes: &mut SmallVec<[Prefix; FIB_PREFIXES_IN_FLIGHT_MAX]>,
+    ) {
+        self.table.hasher.prefixes(to, journey.end as usize, |prefix| {
+            self.table.directory.prefetch(prefix.hash);
+            prefixes.push(prefix);
+        });
+        journey.until = prefixes.len();
+    }
+
+    fn prefetch_node(self, hash: Hash) {
+        let lines = self.table.directory.lines(hash, self.guard);
+        if let Guess::Slot(slot) = lines.home_line(hash).guess(hash) {
+            prefetch(self.table.arena.at(slot.node()).cast_const());
+        }
+    }
+
+    fn descend(self, journey: &Journey, prefixes: &[Prefix], to: &Address<'_>, found: &mut Match) {
+        let (mut parent, mut start) = (journey.node, journey.end as usize);
+        for prefix in prefixes {
+            let segment = segment_of(to, start, *prefix);
+            let Some(slot) = self.find(prefix.hash, parent, segment) else {
+                return;
+            };
+            (parent, start) = (slot.node(), prefix.end as usize);
+            self.take(slot.word(), start, to, found);
+            if !slot.has_children() {
+                return;
+            }
+        }
+    }
+
+    fn find(self, hash: Hash, parent: Record, segment: &[u8]) -> Option<Slot> {
+        let lines = self.table.directory.lines(hash, self.guard);
+        lines.find(hash, |slot| self.node(slot).is(parent, segment))
+    }
+
+    #[inline]
+    fn node(self, slot: Slot) -> Node<'g> {
+        // SAFETY: the slot was read under the guard from lines that were current under it, and a
+        // node is freed when the guards from before it was taken out of those are gone.
+        unsafe { Node::at(&self.table.arena, slot.node()) }
+    }
+
+    /// The parent of a node that has one.
+    #[inline]
+    fn parent(self, node: Node<'g>) -> Node<'g> {
+        // SAFETY: a node is taken out after its children, so it is there as long as they are.
+        unsafe { Node::at(&self.table.arena, node.parent()) }
+    }
+
+    /// Takes in the entries of the prefix of `length` bytes.
+    #[inline(always)]
+    fn take(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
+        if let Some(target) = entries::route(word) {
+            (found.route, found.route_len) = (Some(target), length as u16);
+        } else if word != Word::NONE {
+            self.take_others(word, length, to, found);
+        }
+    }
+
+    /// The same for what is not one route.
+    #[inline(never)]
+    fn take_others(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
+        let is_whole = length == to.as_str().len();
+        let take = |entry| found.take(entry, length as u16, is_whole);
+        // SAFETY: the word was read under the guard.
+        unsafe { entries::for_each(word, &self.table.arena, take) };
     }
 }
 
-/// Pushes `target` unless it is the last one and stands at `from` or behind: it stands on this
-/// prefix twice then, as exact and as not.
-fn push_once(targets: &mut SmallVec<[Target; 4]>, from: usize, target: Target) {
-    if targets[from..].last() != Some(&target) {
-        targets.push(target);
-    }
-}
+/// Bytes of a record with a usual name; they may stand on two lines.
+const RECORD_BYTES_USUAL: usize = 48;

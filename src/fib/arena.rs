@@ -1,0 +1,304 @@
+//! Where the records of a table stand: nodes and lists of entries, named by 28 bits.
+//!
+//! A record is a run of units of 16 bytes in a chunk; a [`Record`] is the number of its first unit.
+//! A chunk holds records of one size class, the first of a class small, later ones larger, so that
+//! a small table is small and a large one has few. This file is the readers' half, from a number to
+//! an address, and the writer's half, from a size to a number. It knows neither what a record holds
+//! nor when nobody reads it any more: whoever frees one has waited for that.
+//!
+//! ```text
+//! record:  chunk (11 bits) · unit within it (17 bits)        0: none, for there is no chunk 0
+//! chunk:   [record][record] … [free, naming the next free one] … [never used yet]
+//! ```
+
+use std::{
+    alloc::{Layout, alloc, dealloc, handle_alloc_error},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use crate::limits::FIB_ARENA_BYTES_MAX;
+
+/// The number of a record; [`Record::NONE`] names none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record(pub(super) u32);
+
+impl Record {
+    pub(super) const NONE: Record = Record(0);
+    /// Bits that a number has at most.
+    pub(super) const BITS: u32 = CHUNK_BITS + UNIT_BITS;
+}
+
+/// From numbers to addresses: the half that readers share with the writer.
+pub(super) struct Arena {
+    chunks: [AtomicPtr<u8>; CHUNKS],
+}
+
+impl Arena {
+    pub(super) fn new() -> Arena {
+        Arena { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS] }
+    }
+
+    /// Where `record` stands, if it is one that is not freed; without meaning otherwise.
+    #[inline]
+    pub(super) fn at(&self, record: Record) -> *mut u8 {
+        let chunk = &self.chunks[(record.0 >> UNIT_BITS) as usize % CHUNKS];
+        chunk.load(Ordering::Acquire).wrapping_add((record.0 & UNIT_MASK) as usize * UNIT)
+    }
+}
+
+/// The writer's half. It frees what is in it only by [`Allocator::free`] and [`Chunks`].
+pub(super) struct Allocator {
+    /// By number; there is none with number 0.
+    chunks: Vec<Option<Chunk>>,
+    /// Numbers below `chunks.len()` that no chunk has.
+    unused: Vec<u32>,
+    classes: Vec<Class>,
+    bytes: usize,
+}
+
+/// Chunks taken out of an arena. Dropping it frees them.
+pub(super) struct Chunks(Vec<Option<Chunk>>);
+
+#[derive(Default)]
+struct Class {
+    /// Bytes of its chunks.
+    bytes: usize,
+    /// Its chunks that have room, by number; the last is used first.
+    with_room: Vec<u32>,
+}
+
+struct Chunk {
+    memory: NonNull<u8>,
+    layout: Layout,
+    class: usize,
+    /// Records that are not free.
+    live: u32,
+    /// Units from its start that were ever used.
+    used: u32,
+    /// The first of the freed records, each of which begins with the number of the next.
+    free: Record,
+}
+
+// SAFETY: a chunk is plain memory that it owns.
+unsafe impl Send for Chunk {}
+// SAFETY: it gives nothing out by `&self`.
+unsafe impl Sync for Chunk {}
+
+impl Allocator {
+    pub(super) fn new() -> Allocator {
+        Allocator { chunks: Vec::new(), unused: Vec::new(), classes: Vec::new(), bytes: 0 }
+    }
+
+    /// Bytes of all chunks.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// A record of at least `bytes`, not initialised, aligned to 16. O(1) amortised.
+    ///
+    /// # Panics
+    /// If all chunks that can be numbered are in use.
+    pub(super) fn allocate(&mut self, arena: &Arena, bytes: usize) -> Record {
+        let class = class_of(bytes);
+        if self.classes.len() <= class {
+            self.classes.resize_with(class + 1, Class::default);
+        }
+        let number = match self.classes[class].with_room.last() {
+            Some(number) => *number,
+            None => self.add_chunk(arena, class),
+        };
+        let chunk = self.chunks[number as usize].as_mut().expect("a chunk with room is there");
+        let record = chunk.take(number);
+        if !chunk.has_room() {
+            self.classes[class].with_room.pop();
+        }
+        record
+    }
+
+    /// Frees a record.
+    ///
+    /// # Safety
+    /// It came from [`Self::allocate`] with this `arena`, is freed only this once, and nobody reads
+    /// it any more.
+    pub(super) unsafe fn free(&mut self, arena: &Arena, record: Record) {
+        let number = record.0 >> UNIT_BITS;
+        let chunk = self.chunks[number as usize].as_mut().expect("a live record's chunk is there");
+        let class = &mut self.classes[chunk.class];
+        if !chunk.has_room() {
+            class.with_room.push(number);
+        }
+        // SAFETY: by the contract the record is ours alone; it has room for a number and is aligned
+        // for it.
+        unsafe { arena.at(record).cast::<Record>().write(chunk.free) };
+        chunk.free = record;
+        chunk.live -= 1;
+        // One chunk stays, so that a record that comes and goes costs no chunk each time.
+        if chunk.live == 0 && class.with_room.len() > 1 {
+            class.with_room.retain(|other| *other != number);
+            class.bytes -= chunk.layout.size();
+            self.bytes -= chunk.layout.size();
+            arena.chunks[number as usize].store(ptr::null_mut(), Ordering::Release);
+            self.unused.push(number);
+            drop(Chunks(vec![self.chunks[number as usize].take()]));
+        }
+    }
+
+    /// Bytes that `record` takes.
+    pub(super) fn bytes_of(&self, record: Record) -> usize {
+        let chunk = self.chunks[(record.0 >> UNIT_BITS) as usize].as_ref();
+        units_of(chunk.expect("a live record's chunk is there").class) * UNIT
+    }
+
+    /// Takes everything out. Numbers given out before may be given out again at once, so readers
+    /// must find no way to one of them from now on; those on their way may read until the chunks
+    /// are dropped.
+    pub(super) fn take_all(&mut self) -> Chunks {
+        Chunks(std::mem::take(&mut std::mem::replace(self, Allocator::new()).chunks))
+    }
+
+    fn add_chunk(&mut self, arena: &Arena, class: usize) -> u32 {
+        let number = self.unused.pop().unwrap_or_else(|| {
+            self.chunks.resize_with(self.chunks.len().max(1) + 1, || None);
+            self.chunks.len() as u32 - 1
+        });
+        assert!((number as usize) < CHUNKS, "a table holds at most {FIB_ARENA_BYTES_MAX} bytes");
+        let chunk = Chunk::new(class, self.classes[class].bytes);
+        self.bytes += chunk.layout.size();
+        self.classes[class].bytes += chunk.layout.size();
+        self.classes[class].with_room.push(number);
+        arena.chunks[number as usize].store(chunk.memory.as_ptr(), Ordering::Release);
+        self.chunks[number as usize] = Some(chunk);
+        number
+    }
+}
+
+impl Chunk {
+    /// A chunk for records of `class`, of which there are `class_bytes` so far.
+    fn new(class: usize, class_bytes: usize) -> Chunk {
+        let wanted = (class_bytes / 2).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+        let bytes = (1 << wanted.ilog2()).max((units_of(class) * UNIT).next_power_of_two());
+        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("a chunk is small");
+        // SAFETY: the layout is not of size zero.
+        let memory = unsafe { alloc(layout) };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        Chunk { memory, layout, class, live: 0, used: 0, free: Record::NONE }
+    }
+
+    fn has_room(&self) -> bool {
+        let units = (self.layout.size() / UNIT) as u32;
+        self.free != Record::NONE || self.used + units_of(self.class) as u32 <= units
+    }
+
+    /// A record; there must be room.
+    fn take(&mut self, number: u32) -> Record {
+        self.live += 1;
+        if self.free == Record::NONE {
+            let record = Record(number << UNIT_BITS | self.used);
+            self.used += units_of(self.class) as u32;
+            return record;
+        }
+        let record = self.free;
+        let at = (record.0 & UNIT_MASK) as usize * UNIT;
+        // SAFETY: a freed record lies in this chunk and begins with the number that `free` wrote.
+        self.free = unsafe { self.memory.add(at).cast::<Record>().read() };
+        record
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        for chunk in self.0.drain(..).flatten() {
+            // SAFETY: it was allocated with this layout, and its one owner goes.
+            unsafe { dealloc(chunk.memory.as_ptr(), chunk.layout) };
+        }
+    }
+}
+
+impl Drop for Allocator {
+    fn drop(&mut self) {
+        debug_assert!(self.chunks.iter().flatten().next().is_none(), "a table is emptied first");
+    }
+}
+
+/// The class of records of `bytes`: one for each number of units up to 16, then eight an octave.
+fn class_of(bytes: usize) -> usize {
+    let below = bytes.div_ceil(UNIT).max(1) - 1;
+    if below < FINE {
+        return below;
+    }
+    let shift = below.ilog2() as usize - 3;
+    FINE + (shift - 1) * 8 + (below >> shift) - 8
+}
+
+/// Units of a record of `class`.
+fn units_of(class: usize) -> usize {
+    if class < FINE {
+        return class + 1;
+    }
+    let shift = (class - FINE) / 8 + 1;
+    ((class - FINE) % 8 + 9) << shift
+}
+
+/// Bytes of a unit: what a record is aligned to, and what 28 bits count up to 4 GiB.
+const UNIT: usize = 16;
+const UNIT_BITS: u32 = 17;
+const UNIT_MASK: u32 = (1 << UNIT_BITS) - 1;
+const CHUNK_BITS: u32 = 11;
+const CHUNKS: usize = 1 << CHUNK_BITS;
+/// The first chunk of a class: a table of a few nodes should take a few kilobytes.
+const CHUNK_BYTES_MIN: usize = 1 << 10;
+/// The largest chunk, a huge page: of a large table it is a small part.
+const CHUNK_BYTES_MAX: usize = UNIT << UNIT_BITS;
+/// A cache line, so that the place of a record within its line is what its number says.
+const ALIGNMENT: usize = 64;
+/// Classes of one unit's difference.
+const FINE: usize = 16;
+const _: () = assert!(CHUNKS * CHUNK_BYTES_MAX == FIB_ARENA_BYTES_MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A class is the smallest that holds its size, and wastes little.
+    #[test]
+    fn classes_fit() {
+        for bytes in 1..300_000 {
+            let class = class_of(bytes);
+            let size = units_of(class) * UNIT;
+            assert!(
+                bytes <= size && size <= (bytes + UNIT).max(bytes * 9 / 8 + 2 * UNIT),
+                "{bytes}"
+            );
+            assert!(class == 0 || bytes > units_of(class - 1) * UNIT, "{bytes}");
+        }
+    }
+
+    /// Records of mixed sizes, freed in another order and taken again: none overlaps another, all
+    /// chunks but one a class come back.
+    #[test]
+    fn records_do_not_overlap() {
+        let (arena, mut allocator) = (Arena::new(), Allocator::new());
+        let rounds = if cfg!(miri) { 40 } else { 4_000 };
+        for _ in 0..3 {
+            let mut records = Vec::new();
+            for round in 0..rounds {
+                let bytes = [48, 33, 700, 16][round % 4];
+                let record = allocator.allocate(&arena, bytes);
+                assert!(bytes <= allocator.bytes_of(record));
+                // SAFETY: the record is this test's own and has so many bytes.
+                unsafe { arena.at(record).write_bytes(round as u8, bytes) };
+                records.push((record, bytes, round as u8));
+            }
+            for (record, bytes, value) in records.into_iter().rev() {
+                // SAFETY: the record is this test's own, and all its bytes were written.
+                let written = unsafe { std::slice::from_raw_parts(arena.at(record), bytes) };
+                assert!(written.iter().all(|byte| *byte == value));
+                // SAFETY: it came from here, is freed once, and nobody else reads it.
+                unsafe { allocator.free(&arena, record) };
+            }
+            assert_eq!(allocator.chunks.iter().flatten().count(), 3, "48 and 33 share a class");
+        }
+        assert!(allocator.take_all().0.iter().flatten().count() == 3 && allocator.bytes() == 0);
+    }
+}

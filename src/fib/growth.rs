@@ -1,0 +1,247 @@
+//! The writer's half of the directory: nodes put in and taken out, parts grown and shrunk.
+//!
+//! A part of the directory is replaced by one with more or fewer lines, is split in two when it is
+//! as large as one edit may copy, and is joined with its neighbour when both are nearly empty. Each
+//! time all slots of the part are copied and readers are turned to the copy by one store for each
+//! place of the array that leads there; those who are on their way finish in the old lines, which
+//! are as they were. It does not know what entries mean.
+
+use super::{
+    arena::{Arena, Record},
+    directory::{Directory, PART_BITS, PARTS, part_of, prefetch},
+    hash::Hash,
+    line::Lines,
+    node::Node,
+    retire::Retired,
+    slot::Slot,
+};
+
+/// What the writer knows of the parts.
+pub(super) struct Growth {
+    parts: Box<[Part; PARTS]>,
+    bytes: usize,
+}
+
+/// A run of places of the array that lead to the same lines.
+#[derive(Clone, Copy)]
+struct Part {
+    /// Bits of a hash that its nodes share.
+    depth: u8,
+    /// Nodes in it; kept at the first place of the run.
+    nodes: u32,
+}
+
+/// What the writer of a table hands to each step.
+pub(super) struct Context<'a> {
+    pub(super) directory: &'a Directory,
+    pub(super) arena: &'a Arena,
+    pub(super) retired: &'a Retired,
+}
+
+impl Growth {
+    /// Bytes that the account itself takes.
+    pub(super) const FIXED_BYTES: usize = size_of::<[Part; PARTS]>();
+
+    pub(super) fn new() -> Growth {
+        Growth { parts: Box::new([Part { depth: 0, nodes: 0 }; PARTS]), bytes: 0 }
+    }
+
+    /// Bytes of all lines.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Makes an empty directory ready for `nodes` nodes.
+    pub(super) fn reserve(&mut self, context: &Context<'_>, nodes: usize) {
+        debug_assert_eq!(self.bytes, 0, "only an empty directory is made ready");
+        let depth = (0..PART_BITS).find(|depth| nodes >> depth <= PART_NODES_MAX * 9 / 10);
+        let depth = depth.unwrap_or(PART_BITS);
+        let each = nodes >> depth;
+        // Parts differ by chance; five deviations of the expected number are room enough.
+        let class = class_for(each + 5 * each.isqrt() + 1);
+        for first in (0..PARTS).step_by(PARTS >> depth) {
+            self.replace(context, first, depth as u8, 0, Lines::allocate(class));
+        }
+    }
+
+    /// Puts a node in, making room before. O(1) amortised, never more than one part.
+    pub(super) fn put(&mut self, context: &Context<'_>, hash: Hash, slot: Slot) {
+        loop {
+            let first = self.first(hash);
+            let part = self.parts[first];
+            let lines = writers_lines(context.directory, hash);
+            if !lines.is_empty_ones() && part.nodes < room(lines) {
+                lines.put(hash, slot);
+                self.parts[first].nodes += 1;
+                return;
+            }
+            self.grow(context, first, part, lines);
+        }
+    }
+
+    /// Takes `node` out, which must be in.
+    pub(super) fn take(&mut self, context: &Context<'_>, hash: Hash, node: Record) {
+        let first = self.first(hash);
+        let lines = writers_lines(context.directory, hash);
+        lines.take(hash, node);
+        self.parts[first].nodes -= 1;
+        let part = self.parts[first];
+        if lines.count() > LINES_MIN && part.nodes * 4 < room(lines) {
+            self.shrink(context, first, part, lines);
+        }
+    }
+
+    /// Takes all lines out, nothing in them being needed any more.
+    pub(super) fn clear(&mut self, context: &Context<'_>) {
+        let mut first = 0;
+        while first < PARTS {
+            let part = self.parts[first];
+            self.replace(context, first, part.depth, 0, Lines::empty());
+            first += run(part.depth);
+        }
+        *self.parts = [Part { depth: 0, nodes: 0 }; PARTS];
+    }
+
+    fn grow(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+        let depth = u32::from(part.depth);
+        if lines.is_empty_ones() {
+            self.replace(context, first, part.depth, 0, Lines::allocate(0));
+        } else if lines.count() < LINES_MAX || depth == PART_BITS {
+            self.copy(context, &[(first, lines)], first, part.depth, lines.class() + 2, part.nodes);
+        } else {
+            self.split(context, first, part, lines);
+        }
+    }
+
+    fn split(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+        let middle = first + run(part.depth) / 2;
+        let class = class_for(part.nodes as usize * 3 / 4);
+        let (low, high) = (Lines::allocate(class), Lines::allocate(class));
+        let (mut lows, mut highs) = (0, 0);
+        copy_slots(context, lines, |hash, slot| {
+            let (to, count) =
+                if part_of(hash) < middle { (low, &mut lows) } else { (high, &mut highs) };
+            to.put(hash, slot);
+            *count += 1;
+        });
+        self.turn(context, first, part.depth + 1, lows, low);
+        self.turn(context, middle, part.depth + 1, highs, high);
+        self.retire(context, lines);
+    }
+
+    fn shrink(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+        let other = first ^ run(part.depth);
+        let beside = (part.depth > 0).then(|| self.parts[other]);
+        let joined = beside.filter(|beside| beside.depth == part.depth);
+        let joined = joined.map(|beside| (beside.nodes + part.nodes) as usize);
+        if let Some(nodes) = joined.filter(|nodes| *nodes < PART_NODES_MAX / 2) {
+            let beside = writers_part(context.directory, other);
+            let from = [(first, lines), (other, beside)];
+            let class = class_for(nodes * 3 / 2);
+            self.copy(context, &from, first.min(other), part.depth - 1, class, nodes as u32);
+        } else {
+            let class = class_for(part.nodes as usize * 3 / 2);
+            self.copy(context, &[(first, lines)], first, part.depth, class, part.nodes);
+        }
+    }
+
+    /// Copies all slots of `from` into new lines of `class`, for the part at `first`.
+    fn copy(
+        &mut self,
+        context: &Context<'_>,
+        from: &[(usize, Lines<'_>)],
+        first: usize,
+        depth: u8,
+        class: usize,
+        nodes: u32,
+    ) {
+        let to = Lines::allocate(class);
+        for (_, lines) in from {
+            copy_slots(context, *lines, |hash, slot| to.put(hash, slot));
+        }
+        self.turn(context, first, depth, nodes, to);
+        for (_, lines) in from {
+            self.retire(context, *lines);
+        }
+    }
+
+    fn replace(
+        &mut self,
+        context: &Context<'_>,
+        first: usize,
+        depth: u8,
+        nodes: u32,
+        to: Lines<'_>,
+    ) {
+        let old = writers_part(context.directory, first);
+        self.turn(context, first, depth, nodes, to);
+        self.retire(context, old);
+    }
+
+    /// Turns readers of the part at `first` to `to`.
+    fn turn(&mut self, context: &Context<'_>, first: usize, depth: u8, nodes: u32, to: Lines<'_>) {
+        self.bytes += to.bytes();
+        for part in first..first + run(depth) {
+            context.directory.set_part(part, to.tagged());
+            self.parts[part] = Part { depth, nodes: 0 };
+        }
+        self.parts[first].nodes = nodes;
+    }
+
+    /// Gives up lines that no part leads to any more.
+    fn retire(&mut self, context: &Context<'_>, lines: Lines<'_>) {
+        if !lines.is_empty_ones() {
+            self.bytes -= lines.bytes();
+            // SAFETY: no part leads to them any more, and they leave our hands here.
+            unsafe { context.retired.free_lines(lines) };
+        }
+    }
+
+    /// The first place of the run that `hash` falls into.
+    fn first(&self, hash: Hash) -> usize {
+        let part = part_of(hash);
+        part & !(run(self.parts[part].depth) - 1)
+    }
+}
+
+/// The lines of `hash`, for the writer.
+pub(super) fn writers_lines(directory: &Directory, hash: Hash) -> Lines<'_> {
+    writers_part(directory, part_of(hash))
+}
+
+fn writers_part(directory: &Directory, part: usize) -> Lines<'_> {
+    // SAFETY: only the writer replaces lines, and it drops these before it does: every caller is
+    // the writer, and gives up what it replaced at the end of the same step.
+    unsafe { Lines::from_tagged(directory.part(part)) }
+}
+
+fn copy_slots(context: &Context<'_>, from: Lines<'_>, mut put: impl FnMut(Hash, Slot)) {
+    let soon = |node| prefetch(context.arena.at(node).cast_const());
+    from.each(soon, |tag, slot| {
+        // SAFETY: a node in the directory is not freed, and only the writer, who is here, takes one
+        // out.
+        let node = unsafe { Node::at(context.arena, slot.node()) };
+        put(node.hash(tag), slot);
+    });
+}
+
+/// Places of the array for a part of `depth`.
+fn run(depth: u8) -> usize {
+    PARTS >> depth
+}
+
+/// Nodes that `lines` take before they are replaced by more.
+fn room(lines: Lines<'_>) -> u32 {
+    (lines.count() * NODES_A_LINE_MAX) as u32
+}
+
+fn class_for(nodes: usize) -> usize {
+    Lines::class_for(nodes.div_ceil(NODES_A_LINE_MAX))
+}
+
+/// Nodes a line at most, on average: beyond, too many look-ups need a second line.
+const NODES_A_LINE_MAX: usize = 5;
+const LINES_MIN: usize = 4;
+/// Lines of a part that is split when it is full: the most that one edit copies.
+const LINES_MAX: usize = 4_096;
+const PART_NODES_MAX: usize = LINES_MAX * NODES_A_LINE_MAX;
