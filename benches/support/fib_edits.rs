@@ -72,7 +72,7 @@ fn ours(prefixes: &[Address<'_>]) -> [f64; 3] {
 /// A table of all these entries at once.
 fn bulk_load<'a>(entries: impl IntoIterator<Item = (Address<'a>, Entry)>) -> FibWriter {
     let mut writer = FibWriter::new();
-    entries.into_iter().for_each(|(prefix, entry)| _ = writer.insert(&prefix, entry));
+    writer.load(entries);
     writer
 }
 
