@@ -14,14 +14,15 @@ use super::scan::{ParseLimits, ScanPath, scan, scan_by};
 pub(super) struct Checked(Bytes);
 
 impl Checked {
-    /// What the scan accepts is UTF-8.
+    /// What the scan accepts is UTF-8. The routing members are put into `envelope`, which is empty.
     #[inline]
     pub(super) fn scanned(
         bytes: Bytes,
         limits: &ParseLimits,
-    ) -> Result<(Checked, Envelope), ParseError> {
-        let envelope = scan(&bytes, limits)?;
-        Ok((Checked(bytes), envelope))
+        envelope: &mut Envelope,
+    ) -> Result<Checked, ParseError> {
+        scan(&bytes, limits, envelope)?;
+        Ok(Checked(bytes))
     }
 
     /// The same by one given way.
@@ -29,9 +30,10 @@ impl Checked {
         path: ScanPath,
         bytes: Bytes,
         limits: &ParseLimits,
-    ) -> Result<(Checked, Envelope), ParseError> {
-        let envelope = scan_by(path, &bytes, limits)?;
-        Ok((Checked(bytes), envelope))
+        envelope: &mut Envelope,
+    ) -> Result<Checked, ParseError> {
+        scan_by(path, &bytes, limits, envelope)?;
+        Ok(Checked(bytes))
     }
 
     /// What we wrote ourselves. O(length).

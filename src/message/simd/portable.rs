@@ -1,13 +1,14 @@
 //! Blocks as eight words of eight bytes, for every machine: no byte's bits ever carry into the next byte.
 
-use super::{BLOCK_BYTES, Blocks, Work};
+use super::{Block, Blocks, Masks, Work};
 
 /// The way that is always there.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Portable;
 
 impl Blocks for Portable {
-    type Block = [u64; 8];
+    /// The top bit of each byte: one in its column was below 0x20 or above 0x7f.
+    type Seen = u64;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Answer {
@@ -15,43 +16,57 @@ impl Blocks for Portable {
     }
 
     #[inline(always)]
-    fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block {
-        let (words, _) = bytes.as_chunks();
-        std::array::from_fn(|i| u64::from_le_bytes(words[i]))
+    fn masks(self, block: &Block) -> Masks {
+        let words = words(block);
+        let (mut quotes, mut backslashes, mut brackets, mut all) = (0, 0, 0, 0);
+        for (i, word) in words.into_iter().enumerate() {
+            let low = word & !TOPS;
+            quotes |= (equal(low, b'"') & TOPS) >> (7 - i);
+            backslashes |= (equal(low, b'\\') & TOPS) >> (7 - i);
+            // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
+            let folded = low | (ONES * 0x20);
+            brackets |= ((equal(folded, b'{') | equal(folded, b'}')) & TOPS) >> (7 - i);
+            all |= word;
+        }
+        let ascii = if all & TOPS == 0 { !0 } else { !self.non_ascii(block) };
+        Masks {
+            quotes: transpose(quotes) & ascii,
+            backslashes: if backslashes == 0 { 0 } else { transpose(backslashes) & ascii },
+            brackets: transpose(brackets) & ascii,
+        }
     }
 
     #[inline(always)]
-    fn special(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'"') | equal(word, b'\\') | unplain(word))
+    fn special(self, block: &Block) -> u64 {
+        gather(block, |word| {
+            let low = word & !TOPS;
+            equal(low, b'"') | equal(low, b'\\') | unplain(word)
+        })
     }
 
     #[inline(always)]
-    fn quotes(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'"'))
+    fn controls(self, block: &Block) -> u64 {
+        gather(block, |word| unplain(word) & !word)
     }
 
     #[inline(always)]
-    fn backslashes(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'\\'))
-    }
-
-    #[inline(always)]
-    fn rare(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'\\') | unplain(word))
-    }
-
-    #[inline(always)]
-    fn non_ascii(self, block: Self::Block) -> u64 {
+    fn non_ascii(self, block: &Block) -> u64 {
         gather(block, |word| word)
     }
 
     #[inline(always)]
-    fn brackets(self, block: Self::Block) -> u64 {
-        gather(block, |word| {
-            // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
-            let folded = word | (ONES * 0x20);
-            equal(folded, b'{') | equal(folded, b'}')
-        })
+    fn nothing_seen(self) -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn see(self, seen: u64, block: &Block) -> u64 {
+        words(block).into_iter().fold(seen, |seen, word| seen | unplain(word))
+    }
+
+    #[inline(always)]
+    fn saw_unplain(self, seen: u64) -> bool {
+        seen & TOPS != 0
     }
 
     #[inline(always)]
@@ -66,11 +81,17 @@ impl Blocks for Portable {
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const TOPS: u64 = ONES << 7;
 
+#[inline(always)]
+fn words(block: &Block) -> [u64; 8] {
+    let (words, _) = block.as_chunks();
+    std::array::from_fn(|i| u64::from_le_bytes(words[i]))
+}
+
 /// The top bit of each byte of `marks(word)`, gathered: one bit a byte.
 #[inline(always)]
-fn gather(block: [u64; 8], marks: impl Fn(u64) -> u64) -> u64 {
+fn gather(block: &Block, marks: impl Fn(u64) -> u64) -> u64 {
     let mut square = 0;
-    for (i, word) in block.into_iter().enumerate() {
+    for (i, word) in words(block).into_iter().enumerate() {
         square |= (marks(word) & TOPS) >> (7 - i);
     }
     if square == 0 { 0 } else { transpose(square) }
@@ -89,12 +110,12 @@ fn transpose(mut square: u64) -> u64 {
     square
 }
 
-/// Sets the top bit of each byte that is `byte`, an ASCII one, and leaves rubbish in the others' low bits.
+/// Sets the top bit of each byte that is `byte`, an ASCII one, and leaves rubbish in the others' low bits. The top
+/// bits of `low` are clear.
 #[inline(always)]
-fn equal(word: u64, byte: u8) -> u64 {
-    let zero_if_equal = word ^ (ONES * byte as u64);
-    // The addition reaches the top bit from any low bit, and never the next byte.
-    !(((zero_if_equal & !TOPS) + !TOPS) | zero_if_equal)
+fn equal(low: u64, byte: u8) -> u64 {
+    // What is subtracted is at most 0x7f, so nothing is borrowed, and the top bit stays if it is zero.
+    TOPS - (low ^ (ONES * byte as u64))
 }
 
 /// Sets the top bit of each byte below 0x20 or above 0x7f.
