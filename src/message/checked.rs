@@ -1,6 +1,8 @@
 //! Bytes that are known to be UTF-8, so that reading a piece of them looks at its two ends only.
 //!
-//! How that came to be known is written here, once for each way to make one; the one `unsafe` rests on it.
+//! How that came to be known is written here, once for each way to make one; each `unsafe` rests on it.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -60,6 +62,17 @@ impl Checked {
     #[inline]
     pub(super) fn into_bytes(self) -> Bytes {
         self.0
+    }
+
+    /// What stands between the quotes that are the first and the last byte of `quoted`. O(1).
+    ///
+    /// # Panics
+    /// If they are no quotes.
+    #[inline]
+    pub(super) fn between_quotes(&self, quoted: Range<usize>) -> &str {
+        let [b'"', raw @ .., b'"'] = &self.0[quoted] else { panic!("a string has two quotes") };
+        // SAFETY: what stands between two ASCII bytes of a text that is UTF-8 is UTF-8.
+        unsafe { std::str::from_utf8_unchecked(raw) }
     }
 
     /// O(1).

@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::nested::{self, block_at};
 use super::simd::{BLOCK_BYTES, Blocks, Work};
 use super::text::{LoneSurrogates, check_escapes};
+use crate::limits::MESSAGE_DEPTH_MAX;
 
 /// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
 /// what is in the envelope then means nothing. O(length), nothing allocated.
@@ -31,6 +32,24 @@ impl Work for FastScan<'_> {
         }
         let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
         scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
+    }
+}
+
+/// The end of the object or array that starts at `at` of `bytes`, a text that was scanned; `None` if it declines.
+pub(super) struct NestedEnd<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+}
+
+impl Work for NestedEnd<'_> {
+    type Answer = Option<usize>;
+
+    #[inline(always)]
+    fn with<B: Blocks>(self, blocks: B) -> Option<usize> {
+        if self.bytes.len() < BLOCK_BYTES {
+            return None;
+        }
+        nested::end(blocks, self.bytes, self.at, MESSAGE_DEPTH_MAX).map(|(end, _)| end)
     }
 }
 
@@ -198,8 +217,7 @@ impl<B: Blocks> Fast<'_, B> {
 
     #[inline(always)]
     fn nested(&mut self) -> Option<()> {
-        let (end, non_ascii) =
-            nested::end(self.blocks, self.bytes, self.at, self.depth_max - 1)?;
+        let (end, non_ascii) = nested::end(self.blocks, self.bytes, self.at, self.depth_max - 1)?;
         self.at = end;
         self.non_ascii |= non_ascii;
         Some(())

@@ -61,7 +61,7 @@ impl Kind {
     }
 
     /// The kind that the bytes of a text without escapes name.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of_bytes(text: &[u8]) -> Kind {
         // Length and the two ends leave one word to compare with.
         let candidate = match (text.len(), ends(text)) {

@@ -234,10 +234,8 @@ impl Message {
 
     #[inline]
     fn string(&self, member: Member) -> Cow<'_, str> {
-        let raw = self.envelope.span(member).map_or("", |span| {
-            let quoted = span.range();
-            &self.text.as_str()[quoted.start + 1..quoted.end - 1]
-        });
+        let span = self.envelope.span(member);
+        let raw = span.map_or("", |span| self.text.between_quotes(span.range()));
         if self.envelope.is_escaped(member) { unescaped(raw) } else { Cow::Borrowed(raw) }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK_BYTES, Block, Blocks, BlockRoom, Masks, Work};
+use super::{BLOCK_BYTES, Block, BlockRoom, Blocks, Masks, Work};
 
 /// Proof that the processor has AVX-512 F, BW and VBMI2, PCLMULQDQ, BMI1, BMI2, LZCNT and POPCNT.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +123,8 @@ impl Blocks for Avx512 {
         let (low, high) = room.split_at_mut(BLOCK_BYTES / 2);
         // SAFETY: each store covers 32 places of 2 bytes and needs no alignment; `self` proves AVX-512 BW and VBMI2.
         unsafe {
-            let places = _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(NUMBERS.as_ptr().cast()));
+            let places =
+                _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(NUMBERS.as_ptr().cast()));
             let start = _mm512_set1_epi16(start as i16);
             let widened = |half| _mm512_add_epi16(_mm512_cvtepu8_epi16(half), start);
             let first = widened(_mm512_castsi512_si256(places));

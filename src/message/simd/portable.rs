@@ -10,29 +10,28 @@ impl Blocks for Portable {
     /// The top bit of each byte: one in its column was below 0x20 or above 0x7f.
     type Seen = u64;
 
-    #[inline(always)]
+    /// Not inlined: whoever may run other ways needs no room for this one.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) -> W::Answer {
         work.with(self)
     }
 
     #[inline(always)]
     fn masks(self, block: &Block) -> Masks {
-        let words = words(block);
-        let (mut quotes, mut backslashes, mut brackets, mut all) = (0, 0, 0, 0);
-        for (i, word) in words.into_iter().enumerate() {
-            let low = word & !TOPS;
-            quotes |= (equal(low, b'"') & TOPS) >> (7 - i);
-            backslashes |= (equal(low, b'\\') & TOPS) >> (7 - i);
+        let others = |marks: fn(u64) -> u64| gather(block, |word| marks(word & !TOPS));
+        let quotes = others(|low| differs(low, b'"'));
+        let backslashes = others(|low| differs(low, b'\\'));
+        let brackets = others(|low| {
             // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
             let folded = low | (ONES * 0x20);
-            brackets |= ((equal(folded, b'{') | equal(folded, b'}')) & TOPS) >> (7 - i);
-            all |= word;
-        }
-        let ascii = if all & TOPS == 0 { !0 } else { !self.non_ascii(block) };
+            differs(folded, b'{') & differs(folded, b'}')
+        });
+        let all = words(block).into_iter().fold(0, |all, word| all | word);
+        let others = if all & TOPS == 0 { 0 } else { self.non_ascii(block) };
         Masks {
-            quotes: transpose(quotes) & ascii,
-            backslashes: if backslashes == 0 { 0 } else { transpose(backslashes) & ascii },
-            brackets: transpose(brackets) & ascii,
+            quotes: !(quotes | others),
+            backslashes: !(backslashes | others),
+            brackets: !(brackets | others),
         }
     }
 
@@ -40,7 +39,7 @@ impl Blocks for Portable {
     fn special(self, block: &Block) -> u64 {
         gather(block, |word| {
             let low = word & !TOPS;
-            equal(low, b'"') | equal(low, b'\\') | unplain(word)
+            !(differs(low, b'"') & differs(low, b'\\')) | unplain(word)
         })
     }
 
@@ -94,7 +93,11 @@ fn gather(block: &Block, marks: impl Fn(u64) -> u64) -> u64 {
     for (i, word) in words(block).into_iter().enumerate() {
         square |= (marks(word) & TOPS) >> (7 - i);
     }
-    if square == 0 { 0 } else { transpose(square) }
+    match square {
+        0 => 0,
+        u64::MAX => u64::MAX,
+        _ => transpose(square),
+    }
 }
 
 /// Bit `i` of byte `j` becomes bit `j` of byte `i`: the halves that are in each other's place change places, of
@@ -110,12 +113,12 @@ fn transpose(mut square: u64) -> u64 {
     square
 }
 
-/// Sets the top bit of each byte that is `byte`, an ASCII one, and leaves rubbish in the others' low bits. The top
-/// bits of `low` are clear.
+/// Sets the top bit of each byte that is not `byte`, an ASCII one, and leaves rubbish in the low bits. The top bits of
+/// `low` are clear.
 #[inline(always)]
-fn equal(low: u64, byte: u8) -> u64 {
-    // What is subtracted is at most 0x7f, so nothing is borrowed, and the top bit stays if it is zero.
-    TOPS - (low ^ (ONES * byte as u64))
+fn differs(low: u64, byte: u8) -> u64 {
+    // The addition reaches the top bit from any low bit, and never the next byte.
+    (low ^ (ONES * byte as u64)) + !TOPS
 }
 
 /// Sets the top bit of each byte below 0x20 or above 0x7f.
