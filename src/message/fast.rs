@@ -78,14 +78,14 @@ impl<B: Blocks> Fast<'_, B> {
         self.skip_space();
         self.take(b'{')?;
         self.hop();
-        self.skip_space();
         loop {
+            while self.usual_member().is_some() {}
+            self.skip_space();
             self.member()?;
             self.skip_space();
             if self.take(b',').is_none() {
                 break;
             }
-            self.skip_space();
         }
         self.take(b'}')?;
         self.skip_space();
@@ -104,6 +104,38 @@ impl<B: Blocks> Fast<'_, B> {
             self.envelope.add(Member::Hop, b"{\"hop\":".len(), comma, false);
             self.at = comma + 1;
         }
+    }
+
+    /// Steps over a `type`, `from` or `to` and the comma behind it, if they stand here as most senders write them: plain
+    /// ASCII, and without white space. Else does nothing.
+    #[inline(always)]
+    fn usual_member(&mut self) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
+        let word = u64::from_le_bytes(*rest.first_chunk()?);
+        let (member, name_bytes) = match () {
+            () if begins(word, b"\"from\":\"") => (Member::From, 8),
+            () if begins(word, b"\"to\":\"") => (Member::To, 6),
+            () if begins(word, b"\"type\":\"") => (Member::Type, 8),
+            () => return None,
+        };
+        let mut len = name_bytes;
+        loop {
+            let special = self.blocks.special(rest.get(len..)?.first_chunk()?);
+            if special != 0 {
+                len += special.trailing_zeros() as usize;
+                break;
+            }
+            len += BLOCK_BYTES;
+        }
+        if *rest.get(len..)?.first_chunk()? != *b"\"," || self.envelope.span(member).is_some() {
+            return None;
+        }
+        if member == Member::Type {
+            self.envelope.kind = Kind::of_bytes(&rest[name_bytes..len]);
+        }
+        self.envelope.add(member, self.at + name_bytes - 1, self.at + len + 1, false);
+        self.at += len + 2;
+        Some(())
     }
 
     /// One member, from its name to the end of its value. Strings and nested values of all members are read at one
