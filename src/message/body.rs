@@ -50,11 +50,12 @@ fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
 /// What nests is stepped over in blocks if there may be much of it.
 fn skip_value(cursor: &mut Cursor<'_>, object: &str) -> Option<()> {
     let nests = matches!(cursor.peek(), Some(b'{' | b'['));
-    if nests && object.len() - cursor.at() >= BLOCKWISE_BYTES_MIN {
-        if let Some(end) = nested_end(object.as_bytes(), cursor.at()) {
-            cursor.jump(end);
-            return Some(());
-        }
+    if nests
+        && object.len() - cursor.at() >= BLOCKWISE_BYTES_MIN
+        && let Some(end) = nested_end(object.as_bytes(), cursor.at())
+    {
+        cursor.jump(end);
+        return Some(());
     }
     cursor.skip_value(Depth::SCANNED).ok()
 }

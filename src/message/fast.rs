@@ -1,8 +1,8 @@
 //! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is for
 //! [`exact`](super::exact), which it must agree with on all that it accepts.
 //!
-//! The top level is read byte for byte, with one look at a block for each string; a nested value is left to
-//! [`nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
+//! A `type`, `from` or `to` that is written as most senders do is read in one stride. What else is on the top level is
+//! read byte for byte, with one look at a block for each string; a nested value is left to [`nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
 //! names, a `hop` that cannot be taken off, texts shorter than a block.
 
 use super::envelope::{Envelope, Member};
