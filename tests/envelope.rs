@@ -151,7 +151,8 @@ fn nesting_costs_no_stack() {
     thread.join().unwrap();
 }
 
-/// The interesting bytes at every place relative to the blocks of 64 bytes: all paths, the oracle, and errors alike.
+/// The interesting bytes at every place relative to the blocks of 64 bytes, and to the batches of 4 and then 16 blocks
+/// that nested values are read in: all paths, the oracle, and errors alike.
 #[test]
 fn what_counts_straddles_blocks_at_every_offset() {
     let pieces = [
@@ -169,7 +170,7 @@ fn what_counts_straddles_blocks_at_every_offset() {
         r#"{"a":"Y_y"}"#,
     ];
     for piece in pieces {
-        for padding in 0..200 {
+        for padding in (0..200).chain(215..260).chain(1_240..1_290) {
             let padding = "x".repeat(padding);
             for text in [
                 with_tail(&format!(r#""p":"{padding}","body":{piece}"#)),
@@ -244,6 +245,12 @@ proptest! {
         }
         fuzz_body::envelope(&bytes);
         agrees_with_serde_json(&bytes);
+    }
+
+    #[test]
+    fn brackets_agree_with_the_oracle(body in messages::brackets()) {
+        fuzz_body::envelope(with_tail(&format!("\"body\":{body}")).as_bytes());
+        fuzz_body::envelope(format!(r#"{{"x":{body},"to":"a","from":"b","type":"t"}}"#).as_bytes());
     }
 
     #[test]

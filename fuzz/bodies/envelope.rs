@@ -8,6 +8,8 @@ use hyperty_router::message::{
     write_hop,
 };
 
+use serde_json::Value;
+
 use crate::naive_envelope::{naive_envelope, naive_unescape};
 
 /// Scans `data` and holds all that can be asked of the message against the oracle.
@@ -63,6 +65,7 @@ fn derived(message: &Message) {
         assert!(message.body().is_some());
         drop(value);
     }
+    body_members(message);
     message.body_member(&["value", "a"]);
     message.body_text(&["code"]);
     response_code(message);
@@ -86,6 +89,16 @@ fn derived(message: &Message) {
             assert_eq!(bytes[..], message.bytes()[..]);
         }
         Err(same) => assert_eq!(same.bytes(), message.bytes()),
+    }
+}
+
+/// Members of the body that are read on demand are those of its tree.
+fn body_members(message: &Message) {
+    let Some(body) = message.body() else { return };
+    let Ok(tree) = serde_json::from_str::<serde_json::Map<String, Value>>(body) else { return };
+    for (name, value) in &tree {
+        let raw = message.body_member(&[name]).expect("a member of the tree");
+        assert_eq!(&serde_json::from_str::<Value>(raw).unwrap(), value);
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use simd_json::OwnedValue;
 
 use super::cursor::{Cursor, Depth, Quoted};
+use super::scan::nested_end;
 use super::text::unescape;
 
 /// The raw text of what `path` leads to within the JSON object `text`, from member to member; the whole
@@ -37,7 +38,7 @@ fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     let (mut found, mut first) = (None, true);
     while let Some(here) = cursor.next_member(first).ok()? {
         let start = cursor.at();
-        cursor.skip_value(Depth::SCANNED).ok()?;
+        skip_value(&mut cursor, object)?;
         if is_named(&here, name) {
             found = Some(&object[start..cursor.at()]);
         }
@@ -45,6 +46,22 @@ fn find<'a>(object: &'a str, name: &str) -> Option<&'a str> {
     }
     found
 }
+
+/// What nests is stepped over in blocks if there may be much of it.
+fn skip_value(cursor: &mut Cursor<'_>, object: &str) -> Option<()> {
+    let nests = matches!(cursor.peek(), Some(b'{' | b'['));
+    if nests
+        && object.len() - cursor.at() >= BLOCKWISE_BYTES_MIN
+        && let Some(end) = nested_end(object.as_bytes(), cursor.at())
+    {
+        cursor.jump(end);
+        return Some(());
+    }
+    cursor.skip_value(Depth::SCANNED).ok()
+}
+
+/// Bytes that remain of an object where stepping over a value in blocks begins to pay: as many as are read at first.
+const BLOCKWISE_BYTES_MIN: usize = 256;
 
 fn is_named(name: &Quoted<'_>, wanted: &str) -> bool {
     if name.escaped { unescape(name.raw).is_ok_and(|n| n == wanted) } else { name.raw == wanted }

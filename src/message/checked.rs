@@ -1,6 +1,8 @@
 //! Bytes that are known to be UTF-8, so that reading a piece of them looks at its two ends only.
 //!
-//! How that came to be known is written here, once for each way to make one; the one `unsafe` rests on it.
+//! How that came to be known is written here, once for each way to make one; each `unsafe` rests on it.
+
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -14,14 +16,15 @@ use super::scan::{ParseLimits, ScanPath, scan, scan_by};
 pub(super) struct Checked(Bytes);
 
 impl Checked {
-    /// What the scan accepts is UTF-8.
+    /// What the scan accepts is UTF-8. The routing members are put into `envelope`, which is empty.
     #[inline]
     pub(super) fn scanned(
         bytes: Bytes,
         limits: &ParseLimits,
-    ) -> Result<(Checked, Envelope), ParseError> {
-        let envelope = scan(&bytes, limits)?;
-        Ok((Checked(bytes), envelope))
+        envelope: &mut Envelope,
+    ) -> Result<Checked, ParseError> {
+        scan(&bytes, limits, envelope)?;
+        Ok(Checked(bytes))
     }
 
     /// The same by one given way.
@@ -29,9 +32,10 @@ impl Checked {
         path: ScanPath,
         bytes: Bytes,
         limits: &ParseLimits,
-    ) -> Result<(Checked, Envelope), ParseError> {
-        let envelope = scan_by(path, &bytes, limits)?;
-        Ok((Checked(bytes), envelope))
+        envelope: &mut Envelope,
+    ) -> Result<Checked, ParseError> {
+        scan_by(path, &bytes, limits, envelope)?;
+        Ok(Checked(bytes))
     }
 
     /// What we wrote ourselves. O(length).
@@ -58,6 +62,17 @@ impl Checked {
     #[inline]
     pub(super) fn into_bytes(self) -> Bytes {
         self.0
+    }
+
+    /// What stands between the quotes that are the first and the last byte of `quoted`. O(1).
+    ///
+    /// # Panics
+    /// If they are no quotes.
+    #[inline]
+    pub(super) fn between_quotes(&self, quoted: Range<usize>) -> &str {
+        let [b'"', raw @ .., b'"'] = &self.0[quoted] else { panic!("a string has two quotes") };
+        // SAFETY: what stands between two ASCII bytes of a text that is UTF-8 is UTF-8.
+        unsafe { std::str::from_utf8_unchecked(raw) }
     }
 
     /// O(1).

@@ -42,6 +42,11 @@ impl<'a> Cursor<'a> {
         self.at
     }
 
+    /// Goes to `at`, a place between two characters.
+    pub(super) fn jump(&mut self, at: usize) {
+        self.at = at;
+    }
+
     pub(super) fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

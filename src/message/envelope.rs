@@ -21,17 +21,30 @@ impl Default for Envelope {
 
 impl Envelope {
     /// The span of a value, quotes and brackets included; `None` if the member is not there.
+    #[inline]
     pub(super) fn span(&self, member: Member) -> Option<Span> {
-        Some(self.spans[member as usize]).filter(|span| span.end != 0)
+        let span = self.spans[member as usize];
+        if span.end == 0 { None } else { Some(span) }
     }
 
+    #[inline]
     pub(super) fn is_escaped(&self, member: Member) -> bool {
         self.escaped & 1 << member as u8 != 0
     }
 
+    #[inline]
     pub(super) fn set(&mut self, member: Member, span: Span, escaped: bool) {
         self.spans[member as usize] = span;
         self.escaped = self.escaped & !(1 << member as u8) | (escaped as u8) << member as u8;
+    }
+
+    /// The same for a member that is not there yet, within a text that is known to be shorter than 4 GiB.
+    #[inline(always)]
+    pub(super) fn add(&mut self, member: Member, start: usize, end: usize, escaped: bool) {
+        self.spans[member as usize] = Span { start: start as u32, end: end as u32 };
+        if escaped {
+            self.escaped |= 1 << member as u8;
+        }
     }
 
     pub(super) fn clear(&mut self, member: Member) {
@@ -57,11 +70,13 @@ pub(super) struct Span {
 impl Span {
     /// # Panics
     /// Beyond 4 GiB; a scanned text is never that long.
+    #[inline]
     pub(super) fn new(start: usize, end: usize) -> Self {
         let offset = |at: usize| u32::try_from(at).expect("a message is shorter than 4 GiB");
         Span { start: offset(start), end: offset(end) }
     }
 
+    #[inline]
     pub(super) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }

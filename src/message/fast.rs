@@ -1,16 +1,17 @@
 //! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is for
 //! [`exact`](super::exact), which it must agree with on all that it accepts.
 //!
-//! The top level is read byte for byte, with one look at a block for each string; a nested value is left to
-//! [`Nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
+//! A `type`, `from` or `to` that is written as most senders do is read in one stride. What else is on the top level is
+//! read byte for byte, with one look at a block for each string; a nested value is left to [`nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
 //! names, a `hop` that cannot be taken off, texts shorter than a block.
 
-use super::envelope::{Envelope, Member, Span};
+use super::envelope::{Envelope, Member};
 use super::hop::hop_prefix;
 use super::kind::Kind;
-use super::nested::{Nested, block_at};
+use super::nested::{self, block_at};
 use super::simd::{BLOCK_BYTES, Blocks, Work};
 use super::text::{LoneSurrogates, check_escapes};
+use crate::limits::MESSAGE_DEPTH_MAX;
 
 /// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
 /// what is in the envelope then means nothing. O(length), nothing allocated.
@@ -31,6 +32,24 @@ impl Work for FastScan<'_> {
         }
         let mut scan = Fast { blocks, bytes, at: 0, depth_max, non_ascii: false, envelope };
         scan.object().is_some() && (!scan.non_ascii || simdutf8::basic::from_utf8(bytes).is_ok())
+    }
+}
+
+/// The end of the object or array that starts at `at` of `bytes`, a text that was scanned; `None` if it declines.
+pub(super) struct NestedEnd<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) at: usize,
+}
+
+impl Work for NestedEnd<'_> {
+    type Answer = Option<usize>;
+
+    #[inline(always)]
+    fn with<B: Blocks>(self, blocks: B) -> Option<usize> {
+        if self.bytes.len() < BLOCK_BYTES {
+            return None;
+        }
+        nested::end(blocks, self.bytes, self.at, MESSAGE_DEPTH_MAX).map(|(end, _)| end)
     }
 }
 
@@ -59,14 +78,14 @@ impl<B: Blocks> Fast<'_, B> {
         self.skip_space();
         self.take(b'{')?;
         self.hop();
-        self.skip_space();
         loop {
+            while self.usual_member().is_some() {}
+            self.skip_space();
             self.member()?;
             self.skip_space();
             if self.take(b',').is_none() {
                 break;
             }
-            self.skip_space();
         }
         self.take(b'}')?;
         self.skip_space();
@@ -82,9 +101,41 @@ impl<B: Blocks> Fast<'_, B> {
             && self.depth_max >= 2
             && let Some((_, comma)) = hop_prefix(self.bytes)
         {
-            self.envelope.set(Member::Hop, Span::new(b"{\"hop\":".len(), comma), false);
+            self.envelope.add(Member::Hop, b"{\"hop\":".len(), comma, false);
             self.at = comma + 1;
         }
+    }
+
+    /// Steps over a `type`, `from` or `to` and the comma behind it, if they stand here as most senders write them: plain
+    /// ASCII, and without white space. Else does nothing.
+    #[inline(always)]
+    fn usual_member(&mut self) -> Option<()> {
+        let rest = self.bytes.get(self.at..)?;
+        let word = u64::from_le_bytes(*rest.first_chunk()?);
+        let (member, name_bytes) = match () {
+            () if begins(word, b"\"from\":\"") => (Member::From, 8),
+            () if begins(word, b"\"to\":\"") => (Member::To, 6),
+            () if begins(word, b"\"type\":\"") => (Member::Type, 8),
+            () => return None,
+        };
+        let mut len = name_bytes;
+        loop {
+            let special = self.blocks.special(rest.get(len..)?.first_chunk()?);
+            if special != 0 {
+                len += special.trailing_zeros() as usize;
+                break;
+            }
+            len += BLOCK_BYTES;
+        }
+        if *rest.get(len..)?.first_chunk()? != *b"\"," || self.envelope.span(member).is_some() {
+            return None;
+        }
+        if member == Member::Type {
+            self.envelope.kind = Kind::of_bytes(&rest[name_bytes..len]);
+        }
+        self.envelope.add(member, self.at + name_bytes - 1, self.at + len + 1, false);
+        self.at += len + 2;
+        Some(())
     }
 
     /// One member, from its name to the end of its value. Strings and nested values of all members are read at one
@@ -111,7 +162,7 @@ impl<B: Blocks> Fast<'_, B> {
             _ => return None,
         };
         if let Some(member) = member {
-            self.envelope.set(member, Span::new(start, self.at), escaped);
+            self.envelope.add(member, start, self.at, escaped);
         }
         Some(())
     }
@@ -123,7 +174,7 @@ impl<B: Blocks> Fast<'_, B> {
         if content.escaped {
             let routes = member.is_some();
             let lone = if routes { LoneSurrogates::Refuse } else { LoneSurrogates::Allow };
-            self.check_escapes(content, lone)?;
+            check_escapes_of(self.bytes, content, lone)?;
         }
         if member == Some(Member::Type) {
             self.envelope.kind = self.kind(content);
@@ -184,7 +235,7 @@ impl<B: Blocks> Fast<'_, B> {
         loop {
             let content = self.string()?;
             if content.escaped {
-                self.check_escapes(content, LoneSurrogates::Refuse)?;
+                check_escapes_of(self.bytes, content, LoneSurrogates::Refuse)?;
                 escaped = true;
             }
             self.skip_space();
@@ -198,12 +249,13 @@ impl<B: Blocks> Fast<'_, B> {
 
     #[inline(always)]
     fn nested(&mut self) -> Option<()> {
-        let mut nested = Nested::new(self.blocks, self.bytes);
-        self.at = nested.end(self.at, self.depth_max - 1)?;
-        self.non_ascii |= nested.non_ascii();
+        let (end, non_ascii) = nested::end(self.blocks, self.bytes, self.at, self.depth_max - 1)?;
+        self.at = end;
+        self.non_ascii |= non_ascii;
         Some(())
     }
 
+    #[inline(always)]
     fn literal(&mut self) -> Option<()> {
         let rest = &self.bytes[self.at..];
         let literal = ["true", "false", "null"].iter().find(|l| rest.starts_with(l.as_bytes()))?;
@@ -249,41 +301,35 @@ impl<B: Blocks> Fast<'_, B> {
         let mut window = start;
         loop {
             let (block, passed) = block_at(self.bytes, window)?;
-            let block = self.blocks.load(block);
             let mut special = self.blocks.special(block) >> passed;
             let mut next = window + BLOCK_BYTES;
             while special != 0 {
-                let here = window + special.trailing_zeros() as usize;
-                match self.bytes[here] {
-                    b'"' => {
-                        self.at = here + 1;
-                        return Some(Content { start, end: here, escaped });
+                let place = special.trailing_zeros() as usize;
+                let here = window + place;
+                let byte = block[(passed + place) % BLOCK_BYTES];
+                if byte == b'"' {
+                    self.at = here + 1;
+                    return Some(Content { start, end: here, escaped });
+                }
+                if byte == b'\\' {
+                    escaped = true;
+                    let escaped_byte = *self.bytes.get(here + 1)?;
+                    if escaped_byte < 0x20 {
+                        return None;
                     }
-                    b'\\' => {
-                        escaped = true;
-                        if *self.bytes.get(here + 1)? < 0x20 {
-                            return None;
-                        }
-                        // What is escaped may be a quote, and may lie in the next block.
-                        next = next.max(here + 2);
-                        special &= (special - 1) & !(2 << (here - window));
-                        self.non_ascii |= self.bytes[here + 1] > 0x7f;
-                    }
-                    0..0x20 => return None,
-                    _ => {
-                        self.non_ascii = true;
-                        special &= !(self.blocks.non_ascii(block) >> passed);
-                    }
+                    // What is escaped may be a quote, and may lie in the next block.
+                    next = next.max(here + 2);
+                    special &= (special - 1) & !(2 << place);
+                    self.non_ascii |= escaped_byte > 0x7f;
+                } else if byte < 0x20 {
+                    return None;
+                } else {
+                    self.non_ascii = true;
+                    special &= !(self.blocks.non_ascii(block) >> passed);
                 }
             }
             window = next;
         }
-    }
-
-    #[cold]
-    fn check_escapes(&self, content: Content, lone: LoneSurrogates) -> Option<()> {
-        let raw = std::str::from_utf8(&self.bytes[content.start..content.end]).ok()?;
-        check_escapes(raw, lone).ok()
     }
 
     #[inline(always)]
@@ -304,10 +350,17 @@ impl<B: Blocks> Fast<'_, B> {
     }
 }
 
+/// Not a method: what a call is given the address of is kept in memory.
+#[cold]
+fn check_escapes_of(bytes: &[u8], content: Content, lone: LoneSurrogates) -> Option<()> {
+    let raw = std::str::from_utf8(&bytes[content.start..content.end]).ok()?;
+    check_escapes(raw, lone).ok()
+}
+
 /// Whether the bytes of `word`, the first being the lowest, begin with `name`.
 #[inline(always)]
 fn begins<const N: usize>(word: u64, name: &[u8; N]) -> bool {
     let mut wanted = [0; 8];
-    wanted[..N].copy_from_slice(name);
-    (word ^ u64::from_le_bytes(wanted)) << (64 - 8 * N) == 0
+    wanted[8 - N..].copy_from_slice(name);
+    word << (64 - 8 * N) == u64::from_le_bytes(wanted)
 }

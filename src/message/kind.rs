@@ -61,23 +61,42 @@ impl Kind {
     }
 
     /// The kind that the bytes of a text without escapes name.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of_bytes(text: &[u8]) -> Kind {
-        // Length and first letter leave one word to compare with.
-        let candidate = match (text.len(), text.first().map_or(0, u8::to_ascii_lowercase)) {
-            (4, b'r') => ("read", Kind::Read),
-            (6, b'c') => ("create", Kind::Create),
-            (6, b'd') => ("delete", Kind::Delete),
-            (6, b'u') => ("update", Kind::Update),
-            (7, b'e') => ("execute", Kind::Execute),
-            (8, b'r') => ("response", Kind::Response),
-            (9, b's') => ("subscribe", Kind::Subscribe),
-            (11, b'u') => ("unsubscribe", Kind::Unsubscribe),
+        // Length and the two ends leave one word to compare with.
+        let candidate = match (text.len(), ends(text)) {
+            (4, READ) => return Kind::Read,
+            (6, CREATE) => return Kind::Create,
+            (6, DELETE) => return Kind::Delete,
+            (6, UPDATE) => return Kind::Update,
+            (7, EXECUTE) => return Kind::Execute,
+            (8, RESPONSE) => return Kind::Response,
+            (9, _) => ("subscribe", Kind::Subscribe),
+            (11, _) => ("unsubscribe", Kind::Unsubscribe),
             _ => return Kind::Other,
         };
         if text.eq_ignore_ascii_case(candidate.0.as_bytes()) { candidate.1 } else { Kind::Other }
     }
 }
+
+/// The first four bytes and the last four, which overlap in a short text, letters in lower case: all there is of up
+/// to eight. 0 for less than four.
+#[inline]
+const fn ends(text: &[u8]) -> u64 {
+    let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) else {
+        return 0;
+    };
+    let ends = (u32::from_le_bytes(*first) as u64) << 32 | u32::from_le_bytes(*last) as u64;
+    // Nothing but a letter becomes a letter by this.
+    ends | 0x2020_2020_2020_2020
+}
+
+const READ: u64 = ends(b"read");
+const CREATE: u64 = ends(b"create");
+const DELETE: u64 = ends(b"delete");
+const UPDATE: u64 = ends(b"update");
+const EXECUTE: u64 = ends(b"execute");
+const RESPONSE: u64 = ends(b"response");
 
 const WORDS: [(&str, Kind); 8] = [
     ("create", Kind::Create),

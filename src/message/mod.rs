@@ -74,6 +74,7 @@ impl Message {
     ///
     /// # Errors
     /// As [`Message::parse_with`].
+    #[inline]
     pub fn parse(bytes: Bytes) -> Result<Message, ParseError> {
         Message::parse_with(bytes, &ParseLimits::default())
     }
@@ -87,7 +88,8 @@ impl Message {
     /// UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
     /// twice, of the wrong type, or not readable in one way only.
     pub fn parse_with(bytes: Bytes, limits: &ParseLimits) -> Result<Message, ParseError> {
-        let (text, envelope) = Checked::scanned(bytes, limits)?;
+        let mut envelope = Envelope::default();
+        let text = Checked::scanned(bytes, limits, &mut envelope)?;
         Ok(Message { text, envelope })
     }
 
@@ -101,16 +103,19 @@ impl Message {
         bytes: Bytes,
         limits: &ParseLimits,
     ) -> Result<Message, ParseError> {
-        let (text, envelope) = Checked::scanned_by(path, bytes, limits)?;
+        let mut envelope = Envelope::default();
+        let text = Checked::scanned_by(path, bytes, limits, &mut envelope)?;
         Ok(Message { text, envelope })
     }
 
     /// The bytes as they came, without `hop` if it was taken off.
+    #[inline]
     pub fn bytes(&self) -> &Bytes {
         self.text.bytes()
     }
 
     /// The bytes, handed over.
+    #[inline]
     pub fn into_bytes(self) -> Bytes {
         self.text.into_bytes()
     }
@@ -123,32 +128,38 @@ impl Message {
     }
 
     /// The `id` as the JSON token it came as (`7` or `"7"`), if there is one.
+    #[inline]
     pub fn id(&self) -> Option<&str> {
         self.raw(Member::Id)
     }
 
     /// What kind of message this is, by `type` in any ASCII case.
+    #[inline]
     pub fn kind(&self) -> Kind {
         self.envelope.kind
     }
 
     /// `type` as it came, unescaped.
+    #[inline]
     pub fn kind_text(&self) -> Cow<'_, str> {
         self.string(Member::Type)
     }
 
     /// `from`, unescaped: borrowed when it has no escape, which is nearly always.
+    #[inline]
     pub fn from(&self) -> Cow<'_, str> {
         self.string(Member::From)
     }
 
     /// `to`: one URL or a list. Allocates for a list only.
+    #[inline]
     pub fn to(&self) -> To<'_> {
         let raw = self.raw(Member::To).unwrap_or_default();
         if raw.starts_with('[') { To::Many(urls(raw)) } else { To::One(self.string(Member::To)) }
     }
 
     /// The raw text of `body` (an object), if there is one. O(1).
+    #[inline]
     pub fn body(&self) -> Option<&str> {
         self.raw(Member::Body)
     }
@@ -216,13 +227,15 @@ impl Message {
         validate::validate(self.text.as_str())
     }
 
+    #[inline]
     fn raw(&self, member: Member) -> Option<&str> {
         self.envelope.span(member).map(|span| &self.text.as_str()[span.range()])
     }
 
+    #[inline]
     fn string(&self, member: Member) -> Cow<'_, str> {
-        let quoted = self.raw(member).unwrap_or("\"\"");
-        let raw = &quoted[1..quoted.len() - 1];
+        let span = self.envelope.span(member);
+        let raw = span.map_or("", |span| self.text.between_quotes(span.range()));
         if self.envelope.is_escaped(member) { unescaped(raw) } else { Cow::Borrowed(raw) }
     }
 }

@@ -7,149 +7,106 @@
 //!  inside     ^~~~~           parity of the quotes
 //!  brackets  ^       ^ ^^     outside strings
 //! ```
+//!
+//! Blocks are read by the [`Batch`], without a branch that depends on what is in them; then the brackets of the whole
+//! batch are walked. Most of what is guessed wrong is the end of such a walk, so batches are large, but for the
+//! first: many values are small, and what lies behind them is read again.
 
-use super::simd::{BLOCK_BYTES, Blocks};
+use super::simd::{BLOCK_BYTES, BLOCKS_MAX, Block, Blocks, Places, Room};
 use crate::limits::MESSAGE_DEPTH_MAX;
 
-pub(super) struct Nested<'a, B> {
-    blocks: B,
-    bytes: &'a [u8],
-    strings: Strings,
-    non_ascii: bool,
-}
+/// Blocks of the first batch.
+const FIRST_BLOCKS: usize = 4;
 
-/// Blocks that are looked at together. What is asked of all at once, whether there is a backslash, say, is
-/// guessed right more often than for each, and their brackets make a longer walk.
-const TOGETHER: usize = 4;
-
-/// A block, or what remains of the text, and its masks.
-#[derive(Clone, Copy)]
-struct Part<'a> {
-    block: &'a [u8; BLOCK_BYTES],
-    /// Bytes of the block that lie before the part; the masks are shifted down by as many bits.
-    passed: usize,
-    quotes: u64,
-    rare: u64,
-    brackets: u64,
-}
-
-impl<'a, B: Blocks> Nested<'a, B> {
-    /// For a value in `bytes`, at least one block.
-    #[inline(always)]
-    pub(super) fn new(blocks: B, bytes: &'a [u8]) -> Self {
-        Nested { blocks, bytes, strings: Strings::default(), non_ascii: false }
-    }
-
-    /// Behind the value whose bracket stands at `at`. `None` if it is not balanced, deeper than `depth_max`, holds
-    /// a control character in a string, or a backslash elsewhere. Linear in what lies before the end, and
-    /// some blocks.
-    #[inline(always)]
-    pub(super) fn end(&mut self, mut at: usize, depth_max: usize) -> Option<usize> {
-        let mut open = Open::new();
-        let mut brackets = [0; TOGETHER * BLOCK_BYTES];
-        while at < self.bytes.len() {
-            let mut parts = self.parts(at);
-            if !self.leave_out_strings(&mut parts) {
-                return None;
-            }
-            let mut count = 0;
-            for part in &parts {
-                let out = brackets[count..].first_chunk_mut()?;
-                self.blocks.compress(part.block, part.brackets << part.passed, out);
-                count += part.brackets.count_ones() as usize;
-            }
-            if let Some(last) = open.walk(&brackets[..count], depth_max) {
-                return open.balanced().then(|| at + place(&parts, last) + 1);
-            }
-            at += parts.len() * BLOCK_BYTES;
-        }
-        None
-    }
-
-    /// Whether a byte above 0x7f was seen, perhaps some blocks behind the value.
-    pub(super) fn non_ascii(&self) -> bool {
-        self.non_ascii
-    }
-
-    /// Written out: what the standard library calls for us is not compiled for the instructions of `B`.
-    #[inline(always)]
-    fn parts(&self, at: usize) -> [Part<'a>; TOGETHER] {
-        [
-            self.part(at),
-            self.part(at + BLOCK_BYTES),
-            self.part(at + 2 * BLOCK_BYTES),
-            self.part(at + 3 * BLOCK_BYTES),
-        ]
-    }
-
-    #[inline(always)]
-    fn part(&self, at: usize) -> Part<'a> {
-        let (blocks, Some((block, passed))) = (self.blocks, block_at(self.bytes, at)) else {
-            let block = &[b' '; BLOCK_BYTES];
-            return Part { block, passed: 0, quotes: 0, rare: 0, brackets: 0 };
-        };
-        let loaded = blocks.load(block);
-        Part {
-            block,
-            passed,
-            quotes: blocks.quotes(loaded) >> passed,
-            rare: blocks.rare(loaded) >> passed,
-            brackets: blocks.brackets(loaded) >> passed,
-        }
-    }
-
-    /// Takes the brackets in strings out of the masks. False if a byte stands where none of its kind may.
-    #[inline(always)]
-    fn leave_out_strings(&mut self, parts: &mut [Part<'a>; TOGETHER]) -> bool {
-        let rare = parts.iter().fold(self.strings.escape, |all, part| all | part.rare);
-        if rare != 0 {
-            return self.leave_out_rare_strings(parts);
-        }
-        for part in parts {
-            part.brackets &= !self.strings.inside(self.blocks.parity(part.quotes));
-        }
-        true
-    }
-
-    /// The same for parts with backslashes, control characters, or what is not ASCII.
-    #[inline(always)]
-    fn leave_out_rare_strings(&mut self, parts: &mut [Part<'a>; TOGETHER]) -> bool {
-        let blocks = self.blocks;
-        let (mut misplaced, mut any_non_ascii) = (0, 0);
-        for part in parts {
-            let loaded = blocks.load(part.block);
-            let backslashes = blocks.backslashes(loaded) >> part.passed;
-            let mut controls = part.rare & !backslashes;
-            if controls != 0 {
-                let non_ascii = blocks.non_ascii(loaded) >> part.passed;
-                any_non_ascii |= non_ascii;
-                controls &= !non_ascii;
-            }
-            let quotes = part.quotes & !self.strings.escaped(backslashes);
-            let inside = self.strings.inside(blocks.parity(quotes));
-            part.brackets &= !inside;
-            misplaced |= backslashes & !inside | controls & inside;
-        }
-        self.non_ascii |= any_non_ascii != 0;
-        misplaced == 0
-    }
-}
-
-/// Where bracket number `number` of the parts stands, from their start.
+/// The end of the value in `bytes`, at least a block of them, whose bracket stands at `at`, and whether a byte above
+/// 0x7f was seen, perhaps some blocks behind it. `None` if it is not balanced, deeper than `depth_max`, holds
+/// a control character in a string, or a backslash elsewhere. Linear in what lies before the end, and
+/// some blocks.
 #[inline(always)]
-fn place(parts: &[Part<'_>; TOGETHER], mut number: usize) -> usize {
-    for (i, part) in parts.iter().enumerate() {
-        let mut brackets = part.brackets;
-        let count = brackets.count_ones() as usize;
-        if number < count {
-            for _ in 0..number {
-                brackets &= brackets - 1;
-            }
-            return i * BLOCK_BYTES + brackets.trailing_zeros() as usize;
+pub(super) fn end<B: Blocks>(
+    blocks: B,
+    bytes: &[u8],
+    at: usize,
+    depth_max: usize,
+) -> Option<(usize, bool)> {
+    let mut room = Room::new();
+    let mut inside = [0; BLOCKS_MAX];
+    let mut open = Open::new();
+    let mut strings = Strings::default();
+    let mut non_ascii = false;
+    let mut at = at;
+    let mut blocks_max = FIRST_BLOCKS;
+    while at < bytes.len() {
+        let mut batch = Batch { blocks, strings, inside: &mut inside, brackets: room.places() };
+        let (next, unplain) = batch.read(bytes, at, blocks_max)?;
+        non_ascii |= unplain && batch.strings_are_fine(&bytes[..next], at)?;
+        if let Some(last) = open.walk(&bytes[at..], batch.brackets.written(), depth_max) {
+            return open.balanced().then_some((at + last as usize + 1, non_ascii));
         }
-        number -= count;
+        (at, strings, blocks_max) = (next, batch.strings, BLOCKS_MAX);
     }
-    unreachable!("a bracket that was walked over is in one of the parts")
+    None
+}
+
+/// Some blocks in a row.
+struct Batch<'a, B> {
+    blocks: B,
+    strings: Strings,
+    /// Of each block, what lies in strings.
+    inside: &'a mut [u64; BLOCKS_MAX],
+    /// The brackets outside strings.
+    brackets: Places<'a>,
+}
+
+impl<B: Blocks> Batch<'_, B> {
+    /// Reads at most `blocks_max` blocks from `at` on, and gives the place behind them and whether one has a byte below
+    /// 0x20 or above 0x7f. `None` if a backslash stands outside a string.
+    #[inline(always)]
+    fn read(&mut self, bytes: &[u8], at: usize, blocks_max: usize) -> Option<(usize, bool)> {
+        let rest = &bytes[at..];
+        let whole = blocks_max.min(rest.len() / BLOCK_BYTES);
+        let (mut seen, mut misplaced, mut start) = (self.blocks.nothing_seen(), 0, 0);
+        for block in &rest.as_chunks::<BLOCK_BYTES>().0[..whole] {
+            seen = self.blocks.see(seen, block);
+            misplaced |= self.take(block, start, 0);
+            start += BLOCK_BYTES as u16;
+        }
+        let mut next = at + whole * BLOCK_BYTES;
+        if whole < blocks_max
+            && let Some((block, passed)) = block_at(bytes, next)
+        {
+            seen = self.blocks.see(seen, block);
+            misplaced |= self.take(block, start, passed);
+            next = bytes.len();
+        }
+        (misplaced == 0).then_some((next, self.blocks.saw_unplain(seen)))
+    }
+
+    /// Takes the block that starts at `start` of the batch, but for the first `passed` bytes of it, and gives the
+    /// backslashes outside strings.
+    #[inline(always)]
+    fn take(&mut self, block: &Block, start: u16, passed: usize) -> u64 {
+        let masks = self.blocks.masks(block);
+        let backslashes = masks.backslashes >> passed;
+        let quotes = masks.quotes >> passed & !self.strings.escaped(backslashes);
+        let inside = self.strings.inside(self.blocks.parity(quotes));
+        self.inside[start as usize / BLOCK_BYTES % BLOCKS_MAX] = inside;
+        self.brackets.push(self.blocks, masks.brackets >> passed & !inside, start);
+        backslashes & !inside
+    }
+
+    /// For a batch with bytes below 0x20 or above 0x7f, that starts at `at` and ends with `bytes`: whether there are some
+    /// of the latter. `None` if one of the former stands in a string.
+    #[inline(always)]
+    fn strings_are_fine(&self, bytes: &[u8], at: usize) -> Option<bool> {
+        let (mut misplaced, mut non_ascii) = (0, 0);
+        for (inside, number) in self.inside.iter().zip(0..) {
+            let Some((block, passed)) = block_at(bytes, at + number * BLOCK_BYTES) else { break };
+            misplaced |= self.blocks.controls(block) >> passed & inside;
+            non_ascii |= self.blocks.non_ascii(block) >> passed;
+        }
+        (misplaced == 0).then_some(non_ascii != 0)
+    }
 }
 
 /// The block at `at`, and by how many bits its masks are to be shifted down to start there: near the end of
@@ -167,7 +124,7 @@ pub(super) fn block_at(bytes: &[u8], at: usize) -> Option<(&[u8; BLOCK_BYTES], u
 }
 
 /// What one block has to know of those before it.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct Strings {
     /// All ones if the last block ended in a string.
     inside: u64,
@@ -201,11 +158,12 @@ impl Strings {
     }
 }
 
-/// The open brackets, each as the one that closes it. Steps take no branch: what is wrong is remembered.
+/// The open brackets, each as the one that closes it. Steps take no branch: what is wrong is remembered. But a
+/// bracket that is closed by the next is passed over with it: that much is worth guessing.
 struct Open {
     closing: [u8; SLOTS],
     len: usize,
-    wrong: u8,
+    wrong: u32,
 }
 
 /// More than any depth allowed; a power of two, so that no place needs a check.
@@ -218,43 +176,72 @@ impl Open {
         Open { closing: [0; SLOTS], len: 0, wrong: 0 }
     }
 
-    /// Walks until no bracket is open, and gives the number of the one that closed the last. More than
-    /// `depth_max` open ones are wrong.
-    #[inline(always)]
-    fn walk(&mut self, brackets: &[u8], depth_max: usize) -> Option<usize> {
-        if self.len + brackets.len() > depth_max {
-            return self.walk_deep(brackets, depth_max);
+    /// Walks over the brackets that stand at `places` of `bytes` until none is open, and gives the place of the one
+    /// that closed the last. More than `depth_max` open ones are wrong.
+    ///
+    /// A function of its own: it has the registers for itself.
+    #[inline(never)]
+    fn walk(&mut self, bytes: &[u8], places: &[u16], depth_max: usize) -> Option<u16> {
+        if self.len + places.len() > depth_max {
+            return self.walk_deep(bytes, places, depth_max);
         }
-        brackets.iter().position(|&bracket| self.step(bracket) == 0)
+        let (mut len, mut wrong) = (self.len, self.wrong);
+        let (mut last, mut rest) = (None, places);
+        while let [place, more @ ..] = rest {
+            let bracket = bytes[*place as usize];
+            if let [next, behind @ ..] = more
+                && is_pair(bracket, bytes[*next as usize])
+                && len != 0
+            {
+                rest = behind;
+                continue;
+            }
+            (len, wrong) = step(&mut self.closing, len, wrong, bracket);
+            if len == 0 {
+                last = Some(*place);
+                break;
+            }
+            rest = more;
+        }
+        (self.len, self.wrong) = (len, wrong);
+        last
     }
 
     /// The same when the depth allowed may be reached.
     #[cold]
-    fn walk_deep(&mut self, brackets: &[u8], depth_max: usize) -> Option<usize> {
-        brackets.iter().position(|&bracket| {
-            let len = self.step(bracket);
-            self.wrong |= (len > depth_max) as u8;
+    fn walk_deep(&mut self, bytes: &[u8], places: &[u16], depth_max: usize) -> Option<u16> {
+        for &place in places {
+            let (len, wrong) = step(&mut self.closing, self.len, self.wrong, bytes[place as usize]);
+            self.wrong = wrong | (len > depth_max) as u32;
             // What is wrong stays so, and deeper than this nothing needs to be remembered.
             self.len = len.min(depth_max + 1);
-            len == 0
-        })
-    }
-
-    /// Takes a bracket and gives the number of those open behind it.
-    #[inline(always)]
-    fn step(&mut self, bracket: u8) -> usize {
-        // `{` is 0x7b, `}` 0x7d, `[` 0x5b, `]` 0x5d: bit 1 opens, and bits 1 and 2 tell the two of a pair apart.
-        let opens = bracket >> 1 & 1;
-        let place = self.len + opens as usize - 1;
-        let slot = &mut self.closing[place % SLOTS];
-        self.wrong |= (*slot ^ bracket) & opens.wrapping_sub(1);
-        *slot = bracket ^ 6;
-        self.len = place + opens as usize;
-        self.len
+            if len == 0 {
+                return Some(place);
+            }
+        }
+        None
     }
 
     #[inline(always)]
     fn balanced(&self) -> bool {
         self.wrong == 0
     }
+}
+
+/// One bracket opens and the other closes it.
+#[inline(always)]
+fn is_pair(bracket: u8, next: u8) -> bool {
+    bracket & 2 != 0 && bracket ^ next == 6
+}
+
+/// Takes a bracket, `len` being open, and gives the number of those open behind it and what is wrong.
+#[inline(always)]
+fn step(closing: &mut [u8; SLOTS], len: usize, wrong: u32, bracket: u8) -> (usize, u32) {
+    // `{` is 0x7b, `}` 0x7d, `[` 0x5b, `]` 0x5d: bit 1 opens, and bits 1 and 2 tell the two of a pair apart.
+    let opens = bracket as usize >> 1 & 1;
+    let place = len + opens - 1;
+    let slot = &mut closing[place % SLOTS];
+    let differs = (*slot ^ bracket) as u32;
+    *slot = bracket ^ 6;
+    (place + opens, wrong | differs & (opens as u32).wrapping_sub(1))
 }

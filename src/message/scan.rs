@@ -15,11 +15,11 @@ use std::sync::OnceLock;
 use super::envelope::Envelope;
 use super::error::{ParseError, ParseErrorKind};
 use super::exact;
-use super::fast::FastScan;
+use super::fast::{FastScan, NestedEnd};
 use super::hop::hop_prefix;
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Avx512};
-use super::simd::{Blocks, Portable};
+use super::simd::{Blocks, Portable, Work};
 use crate::limits::{MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
 
 /// Bounds for one parse.
@@ -37,12 +37,27 @@ impl Default for ParseLimits {
     }
 }
 
-/// Finds the routing members of the message `bytes`, the fastest way that this machine has. O(length), on a
+/// Puts the routing members of the message `bytes` into an empty envelope, the fastest way that this machine has. O(length), on a
 /// constant stack, nothing allocated.
 #[inline]
-pub(super) fn scan(bytes: &[u8], limits: &ParseLimits) -> Result<Envelope, ParseError> {
+pub(super) fn scan(
+    bytes: &[u8],
+    limits: &ParseLimits,
+    envelope: &mut Envelope,
+) -> Result<(), ParseError> {
+    scan_by(best(), bytes, limits, envelope)
+}
+
+/// The end of the object or array that starts at `at` of a scanned text, at least a block long, if the fast way can
+/// tell it.
+pub(super) fn nested_end(bytes: &[u8], at: usize) -> Option<usize> {
+    by(best(), NestedEnd { bytes, at })?
+}
+
+#[inline]
+fn best() -> ScanPath {
     static BEST: OnceLock<ScanPath> = OnceLock::new();
-    scan_by(*BEST.get_or_init(ScanPath::best), bytes, limits)
+    *BEST.get_or_init(ScanPath::best)
 }
 
 /// The same, one given way. All ways give the same answer to the same bytes.
@@ -51,14 +66,14 @@ pub(super) fn scan_by(
     path: ScanPath,
     bytes: &[u8],
     limits: &ParseLimits,
-) -> Result<Envelope, ParseError> {
+    envelope: &mut Envelope,
+) -> Result<(), ParseError> {
     check_length(bytes, limits.bytes_max)?;
     let depth_max = limits.depth_max.min(MESSAGE_DEPTH_MAX);
-    let mut envelope = Envelope::default();
-    if fast_by(path, FastScan { bytes, depth_max, envelope: &mut envelope }) {
-        return Ok(envelope);
+    if by(path, FastScan { bytes, depth_max, envelope }) != Some(true) {
+        *envelope = exact::envelope(bytes, depth_max)?;
     }
-    exact::envelope(bytes, depth_max)
+    Ok(())
 }
 
 /// What the fast way alone says within the usual depth, for tests of what it declines.
@@ -66,18 +81,19 @@ pub(super) fn scan_by(
 pub(super) fn fast_alone(path: ScanPath, bytes: &[u8]) -> Option<Envelope> {
     let mut envelope = Envelope::default();
     let scan = FastScan { bytes, depth_max: MESSAGE_DEPTH_MAX, envelope: &mut envelope };
-    fast_by(path, scan).then_some(envelope)
+    (by(path, scan) == Some(true)).then_some(envelope)
 }
 
+/// What the blocks of `path` make of `work`; `None` if it has none.
 #[inline]
-fn fast_by(path: ScanPath, scan: FastScan<'_>) -> bool {
+fn by<W: Work>(path: ScanPath, work: W) -> Option<W::Answer> {
     match path.0 {
-        Path::Exact => false,
-        Path::Portable(blocks) => blocks.run(scan),
+        Path::Exact => None,
+        Path::Portable(blocks) => Some(blocks.run(work)),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx2(blocks) => blocks.run(scan),
+        Path::Avx2(blocks) => Some(blocks.run(work)),
         #[cfg(target_arch = "x86_64")]
-        Path::Avx512(blocks) => blocks.run(scan),
+        Path::Avx512(blocks) => Some(blocks.run(work)),
     }
 }
 

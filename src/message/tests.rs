@@ -66,6 +66,17 @@ fn body_members_are_read_on_demand() {
     assert_eq!(with_body(r#"{"a":"\ud800"}"#).body_text(&["a"]), None);
 }
 
+/// Long values are stepped over in blocks.
+#[test]
+fn body_members_behind_long_values_are_found() {
+    for lines in 0..40 {
+        let list = vec![r#"{"text":"a \"}\" é","n":[1,[]]}"#; lines].join(", ");
+        let message = with_body(&format!(r#"{{"a":[{list}],"b":{{"c":[{list}]}},"via":"x://y"}}"#));
+        assert_eq!(message.body_text(&["via"]).as_deref(), Some("x://y"));
+        assert_eq!(message.body_member(&["b", "c"]), Some(&*format!("[{list}]")));
+    }
+}
+
 /// A JavaScript listener sees the last of two members, so a policy that looked at the first would be fooled.
 #[test]
 fn the_last_of_two_body_members_counts_however_it_is_read() {

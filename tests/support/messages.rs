@@ -91,6 +91,46 @@ impl Mutation {
     }
 }
 
+/// Objects of nested brackets, deep or many, with strings between; sometimes one byte that counts is another.
+pub(crate) fn brackets() -> impl Strategy<Value = String> {
+    let fillings = [
+        "",
+        "",
+        ",",
+        "\"}]{[\"",
+        "\"\\\"\"",
+        "\"\\\\\"",
+        "\"é{\"",
+        " \n",
+        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+    ];
+    let step = (0..5_u8, prop::sample::select(fillings.to_vec()), any::<bool>());
+    (prop::collection::vec(step, 0..700), 1..130_usize, prop::option::weighted(0.3, any::<u16>()))
+        .prop_map(|(steps, depth_max, wrong)| {
+            let (mut text, mut open) = ("{".to_owned(), vec!['}']);
+            for (choice, filling, curly) in steps {
+                text.push_str(filling);
+                if choice < 3 && open.len() < depth_max {
+                    text.push(if curly { '{' } else { '[' });
+                    open.push(if curly { '}' } else { ']' });
+                } else if open.len() > 1 {
+                    text.extend(open.pop());
+                }
+            }
+            text.extend(open.into_iter().rev());
+            let places: Vec<_> = text
+                .char_indices()
+                .filter(|(_, c)| "{}[]\"".contains(*c))
+                .map(|(at, _)| at)
+                .collect();
+            if let Some(wrong) = wrong {
+                let at = places[wrong as usize % places.len()];
+                text.replace_range(at..=at, ["{", "}", "[", "]", "", "\\"][wrong as usize % 6]);
+            }
+            text
+        })
+}
+
 /// Texts put together out of what messages are made of.
 pub(crate) fn rubbish() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop::sample::select(PIECES.to_vec());

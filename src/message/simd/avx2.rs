@@ -2,9 +2,9 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK_BYTES, Blocks, Work};
+use super::{Block, Blocks, Masks, Work};
 
-/// Proof that the processor has AVX2, PCLMULQDQ, BMI1, BMI2 and POPCNT.
+/// Proof that the processor has AVX2, PCLMULQDQ, BMI1, BMI2, LZCNT and POPCNT.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Avx2(());
 
@@ -14,16 +14,25 @@ impl Avx2 {
             && is_x86_feature_detected!("pclmulqdq")
             && is_x86_feature_detected!("bmi1")
             && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
             && is_x86_feature_detected!("popcnt");
         has.then_some(Avx2(()))
     }
 
+    #[inline(always)]
+    fn load(self, block: &Block) -> (__m256i, __m256i) {
+        let start = block.as_ptr().cast::<__m256i>();
+        // SAFETY: both loads lie within the 64 bytes and need no alignment; `self` proves AVX2.
+        unsafe { (_mm256_loadu_si256(start), _mm256_loadu_si256(start.add(1))) }
+    }
+
     /// One bit a byte that `test` sets the top bit of.
     #[inline(always)]
-    fn mask(self, block: Block, test: impl Fn(__m256i) -> __m256i) -> u64 {
+    fn mask(self, block: &Block, test: impl Fn(__m256i) -> __m256i) -> u64 {
+        let (low, high) = self.load(block);
         // SAFETY: `self` proves that the processor has AVX2.
         let bits = |half| unsafe { _mm256_movemask_epi8(test(half)) } as u32 as u64;
-        bits(block.0) | bits(block.1) << 32
+        bits(low) | bits(high) << 32
     }
 
     #[inline(always)]
@@ -38,23 +47,40 @@ impl Avx2 {
         unsafe { _mm256_or_si256(a, b) }
     }
 
+    #[inline(always)]
+    fn is_bracket(self, half: __m256i) -> __m256i {
+        // The bit of lower case is all that tells `[` from `{` and `]` from `}`. Each byte is compared with the bracket
+        // that ends in the same four bits; zero stands for none, and no byte is zero with that bit.
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe {
+            let folded = _mm256_or_si256(half, _mm256_set1_epi8(0x20));
+            let brackets = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0, 0x7d, 0, 0);
+            let wanted = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(brackets), half);
+            _mm256_cmpeq_epi8(folded, wanted)
+        }
+    }
+
     /// Bytes above 0x7f are negative, and so below 0x20 as well.
     #[inline(always)]
-    fn rare_bytes(self, half: __m256i) -> __m256i {
+    fn is_unplain(self, half: __m256i) -> __m256i {
         // SAFETY: `self` proves that the processor has AVX2.
-        let below_or_above = unsafe { _mm256_cmpgt_epi8(_mm256_set1_epi8(0x20), half) };
-        self.or(self.equal(half, b'\\'), below_or_above)
+        unsafe { _mm256_cmpgt_epi8(self.all(0x20), half) }
+    }
+
+    #[inline(always)]
+    fn all(self, byte: i8) -> __m256i {
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe { _mm256_set1_epi8(byte) }
     }
 }
 
-type Block = (__m256i, __m256i);
-
 impl Blocks for Avx2 {
-    type Block = Block;
+    /// The lowest bytes, with a sign.
+    type Seen = __m256i;
 
     #[inline(always)]
     fn run<W: Work>(self, work: W) -> W::Answer {
-        #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,popcnt")]
+        #[target_feature(enable = "avx2,pclmulqdq,bmi1,bmi2,lzcnt,popcnt")]
         fn compiled_for_avx2<W: Work>(blocks: Avx2, work: W) -> W::Answer {
             work.with(blocks)
         }
@@ -63,44 +89,48 @@ impl Blocks for Avx2 {
     }
 
     #[inline(always)]
-    fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Block {
-        let start = bytes.as_ptr().cast::<__m256i>();
-        // SAFETY: both loads lie within the 64 bytes and need no alignment; `self` proves AVX2.
-        unsafe { (_mm256_loadu_si256(start), _mm256_loadu_si256(start.add(1))) }
+    fn masks(self, block: &Block) -> Masks {
+        Masks {
+            quotes: self.mask(block, |half| self.equal(half, b'"')),
+            backslashes: self.mask(block, |half| self.equal(half, b'\\')),
+            brackets: self.mask(block, |half| self.is_bracket(half)),
+        }
     }
 
     #[inline(always)]
-    fn special(self, block: Block) -> u64 {
-        self.mask(block, |half| self.or(self.equal(half, b'"'), self.rare_bytes(half)))
+    fn special(self, block: &Block) -> u64 {
+        self.mask(block, |half| {
+            let in_escapes = self.or(self.equal(half, b'"'), self.equal(half, b'\\'));
+            self.or(in_escapes, self.is_unplain(half))
+        })
     }
 
     #[inline(always)]
-    fn quotes(self, block: Block) -> u64 {
-        self.mask(block, |half| self.equal(half, b'"'))
+    fn controls(self, block: &Block) -> u64 {
+        self.mask(block, |half| self.is_unplain(half)) & !self.non_ascii(block)
     }
 
     #[inline(always)]
-    fn backslashes(self, block: Block) -> u64 {
-        self.mask(block, |half| self.equal(half, b'\\'))
-    }
-
-    #[inline(always)]
-    fn rare(self, block: Block) -> u64 {
-        self.mask(block, |half| self.rare_bytes(half))
-    }
-
-    #[inline(always)]
-    fn non_ascii(self, block: Block) -> u64 {
+    fn non_ascii(self, block: &Block) -> u64 {
         self.mask(block, |half| half)
     }
 
     #[inline(always)]
-    fn brackets(self, block: Block) -> u64 {
-        self.mask(block, |half| {
-            // SAFETY: `self` proves that the processor has AVX2.
-            let folded = unsafe { _mm256_or_si256(half, _mm256_set1_epi8(0x20)) };
-            self.or(self.equal(folded, b'{'), self.equal(folded, b'}'))
-        })
+    fn nothing_seen(self) -> __m256i {
+        self.all(i8::MAX)
+    }
+
+    #[inline(always)]
+    fn see(self, seen: __m256i, block: &Block) -> __m256i {
+        let (low, high) = self.load(block);
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe { _mm256_min_epi8(seen, _mm256_min_epi8(low, high)) }
+    }
+
+    #[inline(always)]
+    fn saw_unplain(self, seen: __m256i) -> bool {
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe { _mm256_movemask_epi8(self.is_unplain(seen)) != 0 }
     }
 
     #[inline(always)]

@@ -7,16 +7,26 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod places;
 mod portable;
+
+use std::mem::MaybeUninit;
 
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(super) use avx512::Avx512;
+pub(super) use places::{BLOCKS_MAX, Places, Room};
 pub(super) use portable::Portable;
 
 /// Bytes of one block: as many as a mask has bits.
 pub(super) const BLOCK_BYTES: usize = 64;
+
+/// One block.
+pub(super) type Block = [u8; BLOCK_BYTES];
+
+/// Room for the places of all bytes of one block.
+type BlockRoom = [MaybeUninit<u16>; BLOCK_BYTES];
 
 /// What can be done by any way to look at blocks. To be inlined, and all that it calls on blocks: only within
 /// [`Blocks::run`] may the compiler use the instructions, and what is a function of its own is outside. Closures
@@ -27,49 +37,60 @@ pub(super) trait Work {
     fn with<B: Blocks>(self, blocks: B) -> Self::Answer;
 }
 
+/// The bytes of a block that count in nested values.
+#[derive(Clone, Copy)]
+pub(super) struct Masks {
+    /// `"`
+    pub(super) quotes: u64,
+    /// `\`
+    pub(super) backslashes: u64,
+    /// `{`, `}`, `[`, `]`
+    pub(super) brackets: u64,
+}
+
 /// A way to look at blocks.
 pub(super) trait Blocks: Copy {
-    /// 64 bytes, wherever this way likes to have them.
-    type Block: Copy;
+    /// What is remembered of the blocks that were [seen](Self::see).
+    type Seen: Copy;
 
     /// Does `work` in a function that is compiled for the instructions of this way.
     fn run<W: Work>(self, work: W) -> W::Answer;
 
-    fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block;
+    fn masks(self, block: &Block) -> Masks;
 
-    /// `"`
-    fn quotes(self, block: Self::Block) -> u64;
+    /// Where plain ASCII text of a string ends: `"`, `\`, below 0x20, above 0x7f.
+    fn special(self, block: &Block) -> u64;
 
-    /// `\`
-    fn backslashes(self, block: Self::Block) -> u64;
-
-    /// `\`, below 0x20, above 0x7f: what plain ASCII text of a string does not have.
-    fn rare(self, block: Self::Block) -> u64;
-
-    /// Where plain ASCII text of a string ends: `"` and what is [rare](Self::rare).
-    fn special(self, block: Self::Block) -> u64;
+    /// Below 0x20.
+    fn controls(self, block: &Block) -> u64;
 
     /// Above 0x7f: parts of characters that are not ASCII.
-    fn non_ascii(self, block: Self::Block) -> u64;
+    fn non_ascii(self, block: &Block) -> u64;
 
-    /// `{`, `}`, `[`, `]`
-    fn brackets(self, block: Self::Block) -> u64;
+    fn nothing_seen(self) -> Self::Seen;
 
-    /// Writes the bytes that `mask` marks one behind the other, and rubbish behind them.
-    #[inline(always)]
-    fn compress(self, block: &[u8; BLOCK_BYTES], mut mask: u64, out: &mut [u8; BLOCK_BYTES]) {
-        // Four at a time whether there are four or not: a branch less to guess, and more are rare.
-        for four in out.as_chunks_mut::<4>().0 {
-            for byte in four {
-                *byte = block[mask.trailing_zeros() as usize % BLOCK_BYTES];
-                mask &= mask.wrapping_sub(1);
-            }
-            if mask == 0 {
-                break;
-            }
-        }
-    }
+    fn see(self, seen: Self::Seen, block: &Block) -> Self::Seen;
+
+    /// Whether a byte below 0x20 or above 0x7f was among those seen.
+    fn saw_unplain(self, seen: Self::Seen) -> bool;
 
     /// Each bit becomes the parity of itself and those below.
     fn parity(self, mask: u64) -> u64;
+
+    /// Writes `start` and the number of the bit for each bit of `mask`, the lowest first, and perhaps rubbish behind.
+    #[inline(always)]
+    fn write_places(self, mut mask: u64, start: u16, room: &mut BlockRoom) {
+        // Four whether there are four or not: a branch less to guess, and more are rare.
+        let (first, more) = room.split_at_mut(4);
+        for place in first {
+            place.write(start.wrapping_add(mask.trailing_zeros() as u16));
+            mask &= mask.wrapping_sub(1);
+        }
+        if mask != 0 {
+            for place in more.iter_mut().take(mask.count_ones() as usize) {
+                place.write(start.wrapping_add(mask.trailing_zeros() as u16));
+                mask &= mask.wrapping_sub(1);
+            }
+        }
+    }
 }

@@ -1,57 +1,71 @@
 //! Blocks as eight words of eight bytes, for every machine: no byte's bits ever carry into the next byte.
 
-use super::{BLOCK_BYTES, Blocks, Work};
+use super::{Block, Blocks, Masks, Work};
 
 /// The way that is always there.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Portable;
 
 impl Blocks for Portable {
-    type Block = [u64; 8];
+    /// The top bit of each byte: one in its column was below 0x20 or above 0x7f.
+    type Seen = u64;
 
-    #[inline(always)]
+    /// Not inlined: whoever may run other ways needs no room for this one.
+    #[inline(never)]
     fn run<W: Work>(self, work: W) -> W::Answer {
         work.with(self)
     }
 
     #[inline(always)]
-    fn load(self, bytes: &[u8; BLOCK_BYTES]) -> Self::Block {
-        let (words, _) = bytes.as_chunks();
-        std::array::from_fn(|i| u64::from_le_bytes(words[i]))
+    fn masks(self, block: &Block) -> Masks {
+        let others = |marks: fn(u64) -> u64| gather(block, |word| marks(word & !TOPS));
+        let quotes = others(|low| differs(low, b'"'));
+        let backslashes = others(|low| differs(low, b'\\'));
+        let brackets = others(|low| {
+            // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
+            let folded = low | (ONES * 0x20);
+            differs(folded, b'{') & differs(folded, b'}')
+        });
+        let all = words(block).into_iter().fold(0, |all, word| all | word);
+        let others = if all & TOPS == 0 { 0 } else { self.non_ascii(block) };
+        Masks {
+            quotes: !(quotes | others),
+            backslashes: !(backslashes | others),
+            brackets: !(brackets | others),
+        }
     }
 
     #[inline(always)]
-    fn special(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'"') | equal(word, b'\\') | unplain(word))
+    fn special(self, block: &Block) -> u64 {
+        gather(block, |word| {
+            let low = word & !TOPS;
+            !(differs(low, b'"') & differs(low, b'\\')) | unplain(word)
+        })
     }
 
     #[inline(always)]
-    fn quotes(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'"'))
+    fn controls(self, block: &Block) -> u64 {
+        gather(block, |word| unplain(word) & !word)
     }
 
     #[inline(always)]
-    fn backslashes(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'\\'))
-    }
-
-    #[inline(always)]
-    fn rare(self, block: Self::Block) -> u64 {
-        gather(block, |word| equal(word, b'\\') | unplain(word))
-    }
-
-    #[inline(always)]
-    fn non_ascii(self, block: Self::Block) -> u64 {
+    fn non_ascii(self, block: &Block) -> u64 {
         gather(block, |word| word)
     }
 
     #[inline(always)]
-    fn brackets(self, block: Self::Block) -> u64 {
-        gather(block, |word| {
-            // The bit of lower case is all that tells `[` from `{` and `]` from `}`.
-            let folded = word | (ONES * 0x20);
-            equal(folded, b'{') | equal(folded, b'}')
-        })
+    fn nothing_seen(self) -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn see(self, seen: u64, block: &Block) -> u64 {
+        words(block).into_iter().fold(seen, |seen, word| seen | unplain(word))
+    }
+
+    #[inline(always)]
+    fn saw_unplain(self, seen: u64) -> bool {
+        seen & TOPS != 0
     }
 
     #[inline(always)]
@@ -66,14 +80,24 @@ impl Blocks for Portable {
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const TOPS: u64 = ONES << 7;
 
+#[inline(always)]
+fn words(block: &Block) -> [u64; 8] {
+    let (words, _) = block.as_chunks();
+    std::array::from_fn(|i| u64::from_le_bytes(words[i]))
+}
+
 /// The top bit of each byte of `marks(word)`, gathered: one bit a byte.
 #[inline(always)]
-fn gather(block: [u64; 8], marks: impl Fn(u64) -> u64) -> u64 {
+fn gather(block: &Block, marks: impl Fn(u64) -> u64) -> u64 {
     let mut square = 0;
-    for (i, word) in block.into_iter().enumerate() {
+    for (i, word) in words(block).into_iter().enumerate() {
         square |= (marks(word) & TOPS) >> (7 - i);
     }
-    if square == 0 { 0 } else { transpose(square) }
+    match square {
+        0 => 0,
+        u64::MAX => u64::MAX,
+        _ => transpose(square),
+    }
 }
 
 /// Bit `i` of byte `j` becomes bit `j` of byte `i`: the halves that are in each other's place change places, of
@@ -89,12 +113,12 @@ fn transpose(mut square: u64) -> u64 {
     square
 }
 
-/// Sets the top bit of each byte that is `byte`, an ASCII one, and leaves rubbish in the others' low bits.
+/// Sets the top bit of each byte that is not `byte`, an ASCII one, and leaves rubbish in the low bits. The top bits of
+/// `low` are clear.
 #[inline(always)]
-fn equal(word: u64, byte: u8) -> u64 {
-    let zero_if_equal = word ^ (ONES * byte as u64);
+fn differs(low: u64, byte: u8) -> u64 {
     // The addition reaches the top bit from any low bit, and never the next byte.
-    !(((zero_if_equal & !TOPS) + !TOPS) | zero_if_equal)
+    (low ^ (ONES * byte as u64)) + !TOPS
 }
 
 /// Sets the top bit of each byte below 0x20 or above 0x7f.
