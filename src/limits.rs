@@ -99,6 +99,12 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 pub const RETRY_CEILING: Duration = Duration::from_secs(30);
 /// A set-up must be live by then, or it has failed.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// An invitation must be confirmed by the stub in whose name it came by then: four messages by Message Node.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// Invitations in one runtime's name that may wait for that beside a set-up or connection that stands.
+pub const CONTENDERS_MAX: usize = 4;
+/// How long a Requester that is due waits for such an invitation first; once, or a forger could stop it.
+pub const CONTENDER_WAIT: Duration = Duration::from_secs(1);
 /// Addresses being looked up or looked up in vain.
 pub const LOOK_UPS_MAX: usize = 65_536;
 /// When an address that was looked up in vain may be looked up again.

@@ -18,6 +18,7 @@ mod config;
 mod dispatch;
 mod exchange;
 mod ingress;
+mod invited;
 mod look_up;
 mod node_leg;
 mod remote;

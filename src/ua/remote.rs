@@ -57,6 +57,8 @@ pub(super) struct Remote {
     /// When the Requester tries again, and how often it has in a row.
     pub(super) retry_at: Option<Instant>,
     pub(super) retries: u32,
+    /// A retry has already waited for an invitation in this runtime's name.
+    pub(super) has_waited: bool,
     /// Generations counted by the Handler stub and by the Requester stub.
     pub(super) handler_generation: u64,
     pub(super) requester_generation: u64,
@@ -117,6 +119,7 @@ impl RuntimeUa {
         state.epoch += 1;
         state.retries = 0;
         state.retry_at = None;
+        state.has_waited = false;
         let place = Place::Learnt { peer: peer.clone(), generation: state.epoch };
         match state.learning.replace(self.bus.add_place(place)) {
             Some(unused) if state.learnt.is_empty() => {
@@ -279,6 +282,7 @@ impl RuntimeUa {
             requester_path: false,
             retry_at: None,
             retries: 0,
+            has_waited: false,
             handler_generation: 0,
             requester_generation: 0,
         }

@@ -148,11 +148,25 @@ impl RuntimeUa {
             if let Some(state) = self.remotes.get_mut(&remote) {
                 state.retry_at = None;
             }
+            if self.waits_for_contender(&remote, now) {
+                continue;
+            }
             match self.is_open() {
                 true => self.request_connection(&remote, now),
                 false => self.schedule_retry(&remote, now),
             }
         }
+    }
+
+    /// An invitation is about to be proven, or not: our own set-up waits for that, but once only.
+    fn waits_for_contender(&mut self, remote: &Url, now: Instant) -> bool {
+        let contends = self.contenders(remote) > 0;
+        let Some(state) = self.remotes.get_mut(remote) else { return false };
+        let waits = contends && !std::mem::replace(&mut state.has_waited, contends);
+        if waits {
+            state.retry_at = Some(now + limits::CONTENDER_WAIT);
+        }
+        waits
     }
 
     /// The last segment of the p2p-connectionUrl.
@@ -190,7 +204,7 @@ impl RuntimeUa {
 
     /// A connection to `remote` exists or is being set up, by either side.
     pub(super) fn has_connection(&self, remote: &Url) -> bool {
-        self.attempts.values().any(|attempt| attempt.remote == *remote)
+        self.attempts.values().any(|attempt| attempt.standing && attempt.remote == *remote)
             || self.connections.to_runtime(remote).any(|(_, of)| !of.status.is_end())
     }
 }
