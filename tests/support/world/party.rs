@@ -46,6 +46,8 @@ pub(crate) struct Party {
     /// What the listeners of its Hyperties took, in order.
     pub(crate) heard: Arc<Mutex<Vec<(Path, Value)>>>,
     pub(crate) statuses: Vec<(Url, Status, Url)>,
+    /// `desc` of the status events that have one.
+    pub(crate) reasons: Vec<String>,
     pub(crate) undelivered: Vec<(u16, Message)>,
     pub(crate) log: Vec<String>,
     pub(crate) ready: bool,
@@ -86,6 +88,7 @@ impl Party {
             from_node: Vec::new(),
             heard: Arc::default(),
             statuses: Vec::new(),
+            reasons: Vec::new(),
             undelivered: Vec::new(),
             log: Vec::new(),
             ready: false,
