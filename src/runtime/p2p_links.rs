@@ -2,24 +2,25 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Instant,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{
-    net::{UdpSocket, lookup_host},
-    task::AbortHandle,
-};
+use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use crate::{
     limits,
     link::Outbox,
-    p2p::{Candidate, Description},
-    runtime::{RuntimeConfig, shared::Shared},
+    p2p::Description,
+    runtime::{
+        RuntimeConfig,
+        reach::{Reach, watch},
+        shared::Shared,
+    },
     transport::{
         Flow,
         quic::{
@@ -42,6 +43,8 @@ pub(super) struct P2pLinks {
 struct State {
     endpoint: Option<Arc<QuicEndpoint>>,
     acceptor: Option<AbortHandle>,
+    /// Looks for new addresses of this machine.
+    watcher: Option<AbortHandle>,
     /// Which connection the holder of a key belongs to, while it is expected.
     expected: HashMap<Fingerprint, (u64, Expectation)>,
     /// Connections being dialled or carried.
@@ -75,13 +78,11 @@ impl P2pLinks {
         if !self.enabled || self.state.lock().endpoint.is_some() {
             return;
         }
-        let address = match self.address {
-            Some(address) => address,
-            None => local_address_towards(node).await,
-        };
-        match QuicEndpoint::bind(SocketAddr::new(address, 0), self.config.clone()) {
-            Ok(endpoint) => self.bound(Arc::new(endpoint)),
-            Err(error) => warn!(%address, %error, "no P2P endpoint: messages go by Message Node"),
+        let reach = Reach { address: self.address, node: node.to_owned() };
+        let bind = |address| QuicEndpoint::bind(SocketAddr::new(address, 0), self.config.clone());
+        match reach.bind(bind) {
+            Ok(endpoint) => self.bound(Arc::new(endpoint), reach).await,
+            Err(error) => warn!(%error, "no P2P endpoint: messages go by Message Node"),
         }
     }
 
@@ -157,8 +158,8 @@ impl P2pLinks {
     /// Closes everything at once, without waiting.
     pub(super) fn cut_off(&self) {
         let mut state = self.state.lock();
-        if let Some(acceptor) = state.acceptor.take() {
-            acceptor.abort();
+        for task in [state.acceptor.take(), state.watcher.take()].into_iter().flatten() {
+            task.abort();
         }
         state.endpoint = None;
         state.expected.clear();
@@ -172,25 +173,24 @@ impl P2pLinks {
 
     /// Closes everything and waits, within a bound, until the peers were told.
     pub(super) async fn close(&self) {
-        let (endpoint, acceptor) = {
+        let (endpoint, tasks) = {
             let mut state = self.state.lock();
-            (state.endpoint.take(), state.acceptor.take())
+            (state.endpoint.take(), [state.acceptor.take(), state.watcher.take()])
         };
-        if let Some(acceptor) = acceptor {
-            acceptor.abort();
+        for task in tasks.into_iter().flatten() {
+            task.abort();
         }
         if let Some(endpoint) = endpoint {
             let _ = tokio::time::timeout(limits::P2P_CLOSE, endpoint.close("shut down")).await;
         }
     }
 
-    fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>) {
+    async fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>, reach: Reach) {
         let Ok(address) = endpoint.local_addr() else { return };
-        let description = Description {
-            fingerprint: endpoint.fingerprint().to_string(),
-            candidates: vec![Candidate(address)],
-        };
-        info!(%address, "P2P endpoint");
+        let candidates = reach.candidates(address.port()).await;
+        info!(%address, ?candidates, "P2P endpoint");
+        let fingerprint = endpoint.fingerprint().to_string();
+        let description = Description { fingerprint, candidates: candidates.clone() };
         let accepting = endpoint.clone();
         let owner = self.clone();
         let acceptor = tokio::spawn(async move {
@@ -204,6 +204,8 @@ impl P2pLinks {
             state.endpoint = Some(endpoint);
         }
         self.shared.with_ua(|ua| ua.set_local_description(description));
+        let watch = watch(Arc::downgrade(&self.shared), reach, address.port(), candidates);
+        self.state.lock().watcher = Some(tokio::spawn(watch).abort_handle());
     }
 
     fn accepted(self: &Arc<Self>, link: QuicLink) {
@@ -220,8 +222,12 @@ impl P2pLinks {
         {
             let mut state = self.state.lock();
             let carried = state.links.entry(connection).or_default();
-            // Other dials have lost; this one aborts itself only when it has nothing more to do.
-            carried.retain(|carried| matches!(carried, Carried::Up(_)));
+            // Other dials have lost. One of them is the caller, which does nothing more that could be aborted.
+            for lost in carried.extract_if(.., |carried| matches!(carried, Carried::Dialling(..))) {
+                if let Carried::Dialling(_, task) = lost {
+                    task.abort();
+                }
+            }
             carried.push(Carried::Up(handle.clone()));
         }
         let ingress =
@@ -305,27 +311,5 @@ impl LinkReceiver for Receiver {
         self.now = Instant::now();
         self.ingress.on_room(self.now);
         self.shared.progress.notify_waiters();
-    }
-}
-
-/// The local address by which the host of a WebSocket URL is reached. Nothing is sent to find out.
-async fn local_address_towards(node: &str) -> IpAddr {
-    let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let authority = node.trim_start_matches("ws://").split('/').next().unwrap_or_default();
-    let with_port = match authority.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-        _ => format!("{authority}:80"),
-    };
-    let Ok(mut found) = lookup_host(with_port).await else { return fallback };
-    let Some(remote) = found.next() else { return fallback };
-    let any: SocketAddr = match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    match UdpSocket::bind(any).await {
-        Ok(socket) if socket.connect(remote).await.is_ok() => {
-            socket.local_addr().map_or(fallback, |address| address.ip())
-        }
-        _ => fallback,
     }
 }

@@ -53,7 +53,13 @@ impl QuicHandle {
 
     /// The peer's address at the moment; it changes when the peer's network does.
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.remote_address()
+        let address = self.0.remote_address();
+        SocketAddr::new(address.ip().to_canonical(), address.port())
+    }
+
+    /// UDP datagrams sent so far: what gathering spares.
+    pub fn datagrams_sent(&self) -> u64 {
+        self.0.stats().udp_tx.datagrams
     }
 
     /// The smoothed round trip.
@@ -246,4 +252,31 @@ fn ended(error: ConnectionError) -> Ended {
 /// `reason` within the bound of what is sent, cut between characters.
 fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a connection has its one stream and room for no other. Method: two endpoints on loopback, and what a
+    //! peer that breaks the rules would ask of quinn.
+
+    use std::{future::Future, pin::pin, task::Context};
+
+    use crate::transport::quic::{QuicConfig, QuicEndpoint};
+
+    #[tokio::test]
+    async fn there_is_room_for_one_stream() {
+        let end = || QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), QuicConfig::default()).unwrap();
+        let (alice, bob) = (end(), end());
+        let _alice = bob.expect(alice.fingerprint());
+        let candidates = [bob.local_addr().unwrap()];
+        let (dialled, accepted) =
+            tokio::join!(alice.dial(&candidates, bob.fingerprint()), bob.accept());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for link in [&dialled.unwrap(), &accepted.unwrap()] {
+            let connection = &link.connection.0;
+            assert!(pin!(connection.open_bi()).poll(&mut context).is_pending());
+            assert!(pin!(connection.open_uni()).poll(&mut context).is_pending());
+            assert_eq!(connection.max_datagram_size(), None);
+        }
+    }
 }
