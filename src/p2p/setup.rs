@@ -89,6 +89,15 @@ pub enum Action {
         /// Further members of the body.
         members: Option<OwnedValue>,
     },
+    /// Send an update that nobody answers.
+    Tell {
+        /// `from`.
+        from: String,
+        /// `to`.
+        to: String,
+        /// `body`.
+        body: OwnedValue,
+    },
     /// Listen on our Connection object.
     Listen(Url),
     /// Fire a status event.
@@ -126,6 +135,8 @@ pub struct Setup {
     capable: bool,
     /// What their object says, once it has been read.
     theirs: Option<Description>,
+    /// The other side has read what our object says.
+    observed: bool,
     /// The Handler has answered our invitation, and with this token.
     answered: Option<Option<u128>>,
 }
@@ -211,7 +222,8 @@ impl Setup {
     }
 
     /// The other side observes our object: `subscribe` to `<our object>/subscription`.
-    pub fn on_observed(&self, request: Message) -> Vec<Action> {
+    pub fn on_observed(&mut self, request: Message) -> Vec<Action> {
+        self.observed = true;
         let members = Some(self.ours.write(self.own_kind()));
         vec![Action::Respond { request, code: 200, members }]
     }
@@ -276,6 +288,32 @@ impl Setup {
         Ok(Some(Description { candidates: vec![candidate], ..theirs.clone() }))
     }
 
+    /// We can be reached at `candidates` now: those that are new are told to whoever has read our object, as
+    /// `update`s to `<our object>/changes`; who reads it later reads them there.
+    pub fn set_candidates(&mut self, candidates: &[Candidate]) -> Vec<Action> {
+        let mut told = Vec::new();
+        for candidate in candidates {
+            let ours = &mut self.ours.candidates;
+            if ours.contains(candidate) || ours.len() >= limits::CANDIDATES_MAX {
+                continue;
+            }
+            let attribute = format!("iceCandidates.{}", ours.len());
+            ours.push(*candidate);
+            let Some(object) = self.own_object.as_ref().filter(|_| self.observed) else { continue };
+            told.push(Action::Tell {
+                from: self.party.stub.to_string(),
+                to: format!("{object}/changes"),
+                body: json!({
+                    "attribute": attribute,
+                    "attributeType": "array",
+                    "operation": "add",
+                    "value": candidate.write(),
+                }),
+            });
+        }
+        told
+    }
+
     /// What tidies up after the set-up or the connection it made: our object is given back, our subscription
     /// to theirs ended. Nobody waits for the answers.
     pub fn tidy_up(&self) -> Vec<(&'static str, String, OwnedValue)> {
@@ -302,6 +340,7 @@ impl Setup {
             their_object: None,
             capable: false,
             theirs: None,
+            observed: false,
             answered: None,
         }
     }

@@ -11,7 +11,7 @@ use crate::{
     limits,
     link::{DirectSink, Ingress, Sink},
     message::Message,
-    p2p::{Action, Party, Setup, Step},
+    p2p::{Action, Candidate, Party, Setup, Step},
     registry::{ListenerKey, connections::Role},
     status::Status,
     ua::{Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE, stubs::DeployedStub},
@@ -61,7 +61,7 @@ impl RuntimeUa {
 
     /// The other side observes our Connection object.
     pub(super) fn on_observed(&mut self, attempt: u64, message: &Message, now: Instant) {
-        let Some(state) = self.attempts.get(&attempt) else { return };
+        let Some(state) = self.attempts.get_mut(&attempt) else { return };
         if message.from() != state.setup.peer_stub().as_str() {
             return self.answer(message, 403, "only the invited stub can observe this", now);
         }
@@ -85,6 +85,23 @@ impl RuntimeUa {
                 self.outputs.push_back(Output::Dial { connection: attempt, description });
             }
             Err(error) => self.end_attempt(attempt, &error.to_string(), now),
+        }
+    }
+
+    /// Says at which addresses our P2P endpoint can be reached now; those new to a set-up that is under way are told to
+    /// the other side.
+    pub fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Instant) {
+        let Some(local) = &mut self.local else { return };
+        local.candidates.clone_from(&candidates);
+        let under_way: Vec<u64> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.direct.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in under_way {
+            let told = self.attempts.get_mut(&id).map(|of| of.setup.set_candidates(&candidates));
+            self.perform(id, told.unwrap_or_default(), now);
         }
     }
 
@@ -246,6 +263,10 @@ impl RuntimeUa {
                 }
                 Action::Respond { request, code, members } => {
                     self.respond(&request, code, members, now);
+                }
+                Action::Tell { from, to, body } => {
+                    // Who was not told dials what it knows.
+                    self.tell("update", (&from, &to), &body, ingress, now);
                 }
                 Action::Listen(url) => {
                     let key = self.listen(url);

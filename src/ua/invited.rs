@@ -71,7 +71,7 @@ impl RuntimeUa {
         let contenders = self.contenders(&remote);
         if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX
             || contenders >= limits::CONTENDERS_MAX
-            || self.remote(&remote).is_none()
+            || self.remote(&remote, now).is_none()
         {
             return self.answer(message, 503, "over the bound of connections", now);
         }

@@ -128,7 +128,7 @@ impl RuntimeUa {
         match event.status {
             Status::Created | Status::InProgress => {
                 // An entry at once, so that no second set-up starts from this side.
-                self.remote(&event.remote);
+                self.remote(&event.remote, now);
             }
             Status::Live => self.on_live(event, now),
             Status::Failed | Status::Disconnected => self.on_end(event, now),
@@ -136,7 +136,7 @@ impl RuntimeUa {
     }
 
     fn on_live(&mut self, event: &StatusEvent, now: Instant) {
-        if self.remote(&event.remote).is_some() {
+        if self.remote(&event.remote, now).is_some() {
             self.carry_by(&event.stub, event.role, &event.remote, now);
         }
     }

@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct DeployedStub {
     pub(super) sandbox: StubSandbox,
     /// The URL's listener on the MessageBus, and the status listener.
-    _listeners: [ListenerKey; 2],
+    listeners: [ListenerKey; 2],
 }
 
 impl DeployedStub {
@@ -49,7 +49,7 @@ impl RuntimeUa {
         let entrance = Listener { url: url.clone(), link: Some(link), sink: sandbox.entrance() };
         let Ok(status) = url.join("status") else { return };
         let listeners = [self.bus.add_path_listener(entrance), self.listen(status)];
-        self.stubs.insert(url, DeployedStub { sandbox, _listeners: listeners });
+        self.stubs.insert(url, DeployedStub { sandbox, listeners: listeners });
     }
 
     /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is deployed
@@ -63,6 +63,18 @@ impl RuntimeUa {
         }
         let owner = self.stubs.values().find(|stub| stub.covers(from.as_str()));
         owner.map_or(Ingress::LOCAL, DeployedStub::ingress)
+    }
+
+    /// The Requester stub of a runtime that is forgotten goes, with its path.
+    pub(super) fn remove_requester(&mut self, stub: &Url, now: Instant) {
+        let Some(deployed) = self.stubs.remove(stub) else { return };
+        for key in &deployed.listeners {
+            self.bus.remove_listener(key);
+        }
+        if self.is_open() && self.config.stubs == Stubs::Ours {
+            let from = self.registry_url();
+            self.unsubscribe_path(&from, stub, now);
+        }
     }
 
     /// Wants a connection to `remote`: deploys the Requester, if there is no connection and none on its way.

@@ -334,7 +334,7 @@ impl World {
             );
             moved = true;
         }
-        if !party.ua.inbox().is_empty() {
+        if party.ua.is_busy() {
             party.ua.handle_notes(now);
             moved = true;
         }
@@ -368,6 +368,7 @@ impl World {
             }
             Output::Close { connection, reason } => self.close(at, connection, &reason),
             Output::Undelivered { message, code } => party.undelivered.push((code, message)),
+            Output::PathChanged(change) => party.paths.push(change),
             Output::Log(line) => party.log.push(line),
         }
     }

@@ -17,7 +17,7 @@ use hyperty_router::{
     node::Socket,
     p2p::{Candidate, Description},
     status::Status,
-    ua::{NodeIngress, RuntimeUa, UaConfig},
+    ua::{NodeIngress, PathChange, RuntimeUa, UaConfig},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -48,6 +48,7 @@ pub(crate) struct Party {
     pub(crate) statuses: Vec<(Url, Status, Url)>,
     /// `desc` of the status events that have one.
     pub(crate) reasons: Vec<String>,
+    pub(crate) paths: Vec<PathChange>,
     pub(crate) undelivered: Vec<(u16, Message)>,
     pub(crate) log: Vec<String>,
     pub(crate) ready: bool,
@@ -89,6 +90,7 @@ impl Party {
             heard: Arc::default(),
             statuses: Vec::new(),
             reasons: Vec::new(),
+            paths: Vec::new(),
             undelivered: Vec::new(),
             log: Vec::new(),
             ready: false,
