@@ -10,7 +10,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use hyperty_router::{
     bus::Drop,
-    link::{Ingress, Path},
+    link::{Ingress, Outgoing, Path},
 };
 use serde_json::{Value, json};
 use world::{World, hyperty};
@@ -316,6 +316,37 @@ fn a_late_candidate_for_nobody_changes_nothing() {
     }
     assert_eq!(world.words(ALICE), ["created", "in-progress", "live"]);
     assert_eq!(world.words(CAROL), [""; 0]);
+}
+
+/// What is no message and no control cuts the connection, with the reason told and counted; traffic falls back, and
+/// the connection is made anew.
+#[test]
+fn a_peer_that_sends_garbage_is_cut_counted_and_reported() {
+    let message = |text: &'static str| Outgoing::Message { bytes: text.into(), hop: None };
+    let control = |bytes: &'static [u8]| Outgoing::Control(bytes.into());
+    for (garbage, counted, words) in [
+        (message("neither JSON nor anything"), Drop::NotAMessage, "a frame is no message"),
+        (message(r#"{"to":"x"}"#), Drop::NotAMessage, "a frame is no message"),
+        (control(b"\xff\xfe"), Drop::Control, "a control frame is no UTF-8"),
+        (control(b"not JSON"), Drop::Control, "a control frame makes no sense"),
+        (control(br#"{"control":"ack","stream":7}"#), Drop::Control, "a control frame makes no"),
+    ] {
+        let mut world = World::ready(&["alice", "bob"]);
+        world.post(ALICE, &hyperty("bob"), 1).unwrap();
+        world.run_until("both are live", World::all_live);
+        world.run_for(SECOND);
+        world.inject(ALICE, garbage);
+        world.post(ALICE, &hyperty("bob"), 2).unwrap();
+        world.run_until(words, |world| world.words(BOB).ends_with(&["disconnected"]));
+        assert!(world.parties[BOB].reasons[0].contains(words), "{:?}", world.parties[BOB].reasons);
+        assert_eq!(world.parties[BOB].ua.bus().counters().drops(counted), 1, "{words}");
+        world.run_until("both are live again", World::all_live);
+        world.run_for(SECOND);
+        world.post(ALICE, &hyperty("bob"), 3).unwrap();
+        world.run_for(SECOND);
+        let values: Vec<u64> = heard(&world, BOB).into_iter().map(|(_, value)| value).collect();
+        assert_eq!(values, [1, 2, 3], "{words}");
+    }
 }
 
 fn url(world: &World, party: usize) -> String {

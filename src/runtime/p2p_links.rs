@@ -22,7 +22,7 @@ use crate::{
         shared::Shared,
     },
     transport::{
-        Flow,
+        Ended, Flow,
         quic::{
             Expectation, Fingerprint, LinkReceiver, QuicConfig, QuicEndpoint, QuicHandle, QuicLink,
         },
@@ -114,17 +114,26 @@ impl P2pLinks {
         let mut state = self.state.lock();
         let Some(endpoint) = state.endpoint.clone() else { return };
         match fingerprint.parse::<Fingerprint>() {
+            // Who comes with it would be taken for one of the two.
+            Ok(fingerprint) if state.expected.contains_key(&fingerprint) => {
+                drop(state);
+                self.down_soon(connection, "its key is another runtime's".to_owned());
+            }
             Ok(fingerprint) => {
                 let expectation = endpoint.expect(fingerprint);
                 state.expected.insert(fingerprint, (connection, expectation));
             }
             Err(error) => {
                 drop(state);
-                let reason = error.to_string();
-                let owner = self.clone();
-                tokio::spawn(async move { owner.down(connection, &reason) });
+                self.down_soon(connection, error.to_string());
             }
         }
+    }
+
+    /// Reports the end of a connection from a task of its own, for the caller's own.
+    fn down_soon(self: &Arc<Self>, connection: u64, reason: String) {
+        let owner = self.clone();
+        tokio::spawn(async move { owner.down(connection, &reason) });
     }
 
     /// Closes one connection, or gives up dialling or expecting it.
@@ -247,6 +256,10 @@ impl P2pLinks {
         let owner = self.clone();
         tokio::spawn(async move {
             let ended = link.run(outbox, receiver).await;
+            if matches!(ended, Ended::Protocol { .. }) {
+                warn!(%ended, "a peer was cut");
+                owner.shared.with_ua(|ua| ua.count_broken_frame());
+            }
             let fault = fault.lock().take().map(|fault: LinkFault| fault.to_string());
             owner.down(connection, &fault.unwrap_or_else(|| ended.to_string()));
         });

@@ -148,6 +148,11 @@ impl RuntimeUa {
         self.handle_notes(now);
     }
 
+    /// A transport has cut a peer for bytes that are no frames. Its end comes by [`RuntimeUa::link_down`].
+    pub fn count_broken_frame(&mut self) {
+        self.bus.drop_for(Drop::NotAMessage);
+    }
+
     /// The peer has answered our probe.
     pub(super) fn on_probed(&mut self, connection: u64, now: Instant) {
         let Some(attempt) = self.attempts.get_mut(&connection) else { return };
