@@ -10,6 +10,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use hyperty_router::{
     bus::Drop,
+    limits,
     link::{Ingress, Outgoing, Path},
 };
 use serde_json::{Value, json};
@@ -220,6 +221,55 @@ fn a_forged_invitation_touches_nothing_that_stands() {
         assert_eq!(heard(&world, BOB).last(), Some(&(Path::P2p, 2)));
         assert!(world.parties[BOB].log.iter().any(|line| line.contains("in the name of")));
     }
+}
+
+/// A forger that comes first cannot keep a runtime from its own set-up: what is not proven ends soon, and what was wanted
+/// meanwhile is begun then.
+#[test]
+fn a_forgery_that_comes_first_gives_way() {
+    let mut world = World::ready(&["alice", "bob", "mallory"]);
+    claim_object(&mut world, "evil");
+    let handler = format!("{}/p2phandler/1", url(&world, BOB));
+    let body = invitation(&world, ALICE, "p2prequester/1", "evil");
+    invite(&mut world, 100, "evil", &handler, body);
+    world.run_for(SECOND);
+    assert_eq!(world.words(BOB), ["created"]);
+    // Bob wants a connection to the runtime in whose name the invitation came.
+    world.post(BOB, &hyperty("alice"), 1).unwrap();
+    let asked = world.now;
+    world.run_until("Bob is live", |world| world.words(BOB).ends_with(&["live"]));
+    assert!(world.now - asked < 6 * SECOND, "{:?}", world.now - asked);
+    assert_eq!(world.words(BOB), ["created", "failed", "created", "in-progress", "live"]);
+}
+
+/// Each wait of a Requester is twice the one before, less up to a quarter, up to the ceiling; and one success ends that.
+#[test]
+fn a_requester_that_fails_waits_longer_each_time() {
+    let mut world = World::ready(&["alice", "bob"]);
+    world.dials_fail = true;
+    world.post(ALICE, &hyperty("bob"), 1).unwrap();
+    let count = |world: &World, word: &str| {
+        world.words(ALICE).iter().filter(|of| **of == word).count() as u32
+    };
+    let mut waits = Vec::new();
+    for failures in 1..12 {
+        world.run_until("it fails", |world| count(world, "failed") == failures);
+        let failed = world.now;
+        world.run_until("it tries again", |world| count(world, "created") == failures + 1);
+        let base = (limits::RETRY_FIRST * 2u32.pow(failures - 1)).min(limits::RETRY_CEILING);
+        let wait = world.now - failed;
+        assert!(base * 3 / 4 <= wait && wait <= base, "{failures}: {wait:?} of {base:?}");
+        waits.push(wait * 1_000 / base.as_millis() as u32);
+    }
+    waits.dedup();
+    assert!(waits.len() > 8, "jitter: {waits:?}");
+    world.dials_fail = false;
+    world.run_until("both are live", World::all_live);
+    world.run_for(SECOND);
+    world.cut(Duration::ZERO);
+    let cut = world.now;
+    world.run_until("it is back", |world| world.now > cut && world.all_live());
+    assert!(world.now - cut < SECOND, "{:?}", world.now - cut);
 }
 
 /// The same against the Requester: an object that is not the Handler's is not observed, so its key is never dialled.

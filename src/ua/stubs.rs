@@ -49,7 +49,7 @@ impl RuntimeUa {
         let entrance = Listener { url: url.clone(), link: Some(link), sink: sandbox.entrance() };
         let Ok(status) = url.join("status") else { return };
         let listeners = [self.bus.add_path_listener(entrance), self.listen(status)];
-        self.stubs.insert(url, DeployedStub { sandbox, listeners: listeners });
+        self.stubs.insert(url, DeployedStub { sandbox, listeners });
     }
 
     /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is deployed
