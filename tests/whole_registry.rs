@@ -225,6 +225,78 @@ fn two_that_forgot_each_other_meet_anew() {
     }
 }
 
+/// However many messages wait for an address that is not known, it is looked up once; what was looked up in vain is not
+/// looked up again for a while.
+#[test]
+fn an_unknown_address_is_looked_up_once() {
+    let mut world = World::ready(&["alice", "bob"]);
+    let reads = |world: &World| world.written(ALICE, "read").len();
+    for value in 0..50 {
+        world.post(ALICE, &hyperty("bob"), value).unwrap();
+        world.post(ALICE, "hyperty://example.org/nobody", value).unwrap();
+    }
+    world.run_for(SECOND);
+    assert_eq!(reads(&world), 2);
+    for value in 0..50 {
+        world.post(ALICE, "hyperty://example.org/nobody", value).unwrap();
+        world.run_for(SECOND / 2);
+    }
+    assert_eq!(reads(&world), 2);
+    world.run_for(limits::LOOK_UP_FORGOTTEN_AFTER);
+    world.post(ALICE, "hyperty://example.org/nobody", 51).unwrap();
+    world.run_for(SECOND);
+    assert_eq!(reads(&world), 3);
+}
+
+/// A stale association: the receiver says `not-here`, the address goes, and what is sent then takes the Message Node.
+#[test]
+fn what_is_not_there_any_more_is_sent_by_message_node() {
+    let mut world = World::ready(&["alice", "bob"]);
+    world.post(ALICE, &hyperty("bob"), 1).unwrap();
+    world.run_until("both are live", World::all_live);
+    world.run_for(SECOND);
+    let gone = "comm://example.org/gone";
+    let url = Url::parse(gone).unwrap();
+    let now = world.now;
+    // Told of, but nobody listens.
+    world.parties[BOB].ua.add_resource(url.clone(), now);
+    world.run_for(SECOND);
+    assert_eq!(world.explain(ALICE, gone).decision, "p2p");
+    world.post(ALICE, gone, 2).unwrap();
+    world.run_for(SECOND);
+    assert_eq!(world.explain(ALICE, gone).decision, "message-node");
+    assert!(world.parties[ALICE].ua.bus().peer_of(&url.address()).is_none());
+    // The connection and everything else on it stay.
+    assert_eq!(world.explain(ALICE, &hyperty("bob")).decision, "p2p");
+    assert_eq!(world.words(ALICE), ["created", "in-progress", "live"]);
+}
+
+/// More of its own than fits a message is told in parts, before any later change, and learnt whole.
+#[test]
+fn a_list_of_many_parts_is_learnt_whole() {
+    let mut world = World::ready(&["alice", "bob"]);
+    let now = world.now;
+    let of = |number: usize| format!("comm://example.org/{number:05}{}", "-".repeat(1_900));
+    // Some 1.9 kB each, counted at six bytes a character: 90 or so a message.
+    for number in 0..400 {
+        world.parties[BOB].ua.add_resource(Url::parse(&of(number)).unwrap(), now);
+    }
+    world.run_for(SECOND);
+    world.post(ALICE, &hyperty("bob"), 1).unwrap();
+    world.run_until("both are live", World::all_live);
+    world.run_for(2 * SECOND);
+    let answer = world.written(BOB, "response");
+    let answer = answer.iter().find(|of| of["body"]["more"].is_u64()).expect("a list in parts");
+    let first = answer["body"]["value"].as_array().unwrap().len();
+    assert_eq!(first + answer["body"]["more"].as_u64().unwrap() as usize, 401);
+    assert!((0..400).all(|number| world.explain(ALICE, &of(number)).decision == "p2p"));
+    // After a reconnection nothing is unbound meanwhile, and nothing is left out.
+    world.cut(Duration::ZERO);
+    world.run_for(limits::LIST_AWAITED);
+    assert!(world.all_live());
+    assert!((0..400).all(|number| world.explain(ALICE, &of(number)).decision == "p2p"));
+}
+
 /// Path changes are told as they are: up when the connection carries, down when it goes, up again after the dwell; and what
 /// was told last is what `path_of` says.
 #[test]
