@@ -230,6 +230,15 @@ impl Runtime {
         self.links.cut_all();
     }
 
+    /// Moves the P2P endpoint to another UDP port, for who knows that the network under it is another now. Connections that
+    /// this runtime dialled go on; the others end with their idle time and are made anew. No message is lost.
+    ///
+    /// # Errors
+    /// Those of the socket; nothing has changed then.
+    pub async fn rebind(&self) -> std::io::Result<()> {
+        self.links.rebind().await
+    }
+
     /// Makes this runtime's P2P network swallow everything, or no more.
     pub fn set_blackhole(&self, swallow: bool) {
         self.links.set_blackhole(swallow);

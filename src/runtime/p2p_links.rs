@@ -2,25 +2,22 @@
 
 use std::{
     collections::HashMap,
+    io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Weak},
     time::Instant,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use tokio::{task::AbortHandle, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
     limits,
     link::Outbox,
-    p2p::Description,
-    runtime::{
-        RuntimeConfig,
-        reach::{Reach, watch},
-        shared::Shared,
-    },
+    p2p::{Candidate, Description},
+    runtime::{RuntimeConfig, reach::Reach, shared::Shared},
     transport::{
         Ended, Flow,
         quic::{
@@ -45,6 +42,9 @@ struct State {
     acceptor: Option<AbortHandle>,
     /// Looks for new addresses of this machine.
     watcher: Option<AbortHandle>,
+    reach: Option<Arc<Reach>>,
+    /// Where peers were told to reach us.
+    candidates: Vec<Candidate>,
     /// Which connection the holder of a key belongs to, while it is expected.
     expected: HashMap<Fingerprint, (u64, Expectation)>,
     /// Connections being dialled or carried.
@@ -194,6 +194,33 @@ impl P2pLinks {
         }
     }
 
+    /// Goes on with another UDP port. Connections that we dialled move there.
+    pub(super) async fn rebind(&self) -> io::Result<()> {
+        let endpoint = self.state.lock().endpoint.clone();
+        let Some(endpoint) = endpoint else { return Ok(()) };
+        endpoint.rebind(SocketAddr::new(endpoint.local_addr()?.ip(), 0))?;
+        self.look_around().await;
+        Ok(())
+    }
+
+    /// Looks where we can be reached now, and tells the control plane if that has changed. A connection that stands
+    /// goes on by QUIC's own means, or is made anew.
+    pub(super) async fn look_around(&self) {
+        let (endpoint, reach) = {
+            let state = self.state.lock();
+            (state.endpoint.clone(), state.reach.clone())
+        };
+        let (Some(endpoint), Some(reach)) = (endpoint, reach) else { return };
+        let Ok(address) = endpoint.local_addr() else { return };
+        let candidates = reach.candidates(address.port()).await;
+        if candidates == self.state.lock().candidates {
+            return;
+        }
+        info!(?candidates, "the P2P endpoint is reached elsewhere now");
+        self.state.lock().candidates.clone_from(&candidates);
+        self.shared.with_ua(|ua| ua.set_candidates(candidates, Instant::now()));
+    }
+
     async fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>, reach: Reach) {
         let Ok(address) = endpoint.local_addr() else { return };
         let candidates = reach.candidates(address.port()).await;
@@ -211,10 +238,11 @@ impl P2pLinks {
             let mut state = self.state.lock();
             state.acceptor = Some(acceptor.abort_handle());
             state.endpoint = Some(endpoint);
+            state.reach = Some(Arc::new(reach));
+            state.candidates = candidates;
+            state.watcher = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());
         }
         self.shared.with_ua(|ua| ua.set_local_description(description));
-        let watch = watch(Arc::downgrade(&self.shared), reach, address.port(), candidates);
-        self.state.lock().watcher = Some(tokio::spawn(watch).abort_handle());
     }
 
     fn accepted(self: &Arc<Self>, link: QuicLink) {
@@ -281,6 +309,15 @@ impl P2pLinks {
     fn down(&self, connection: u64, reason: &str) {
         self.state.lock().links.remove(&connection);
         self.shared.with_ua(|ua| ua.link_down(connection, reason, Instant::now()));
+    }
+}
+
+/// Looks around again and again, as long as there are links.
+async fn watch(links: Weak<P2pLinks>) {
+    loop {
+        sleep(limits::INTERFACES_POLL).await;
+        let Some(links) = links.upgrade() else { return };
+        links.look_around().await;
     }
 }
 

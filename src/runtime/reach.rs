@@ -3,17 +3,12 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-    sync::Weak,
-    time::Instant,
 };
 
-use tokio::{
-    net::{UdpSocket, lookup_host},
-    time::sleep,
-};
-use tracing::{info, warn};
+use tokio::net::{UdpSocket, lookup_host};
+use tracing::warn;
 
-use crate::{limits, p2p::Candidate, runtime::shared::Shared, transport::quic::reachable_at};
+use crate::{p2p::Candidate, transport::quic::reachable_at};
 
 /// What decides where we can be reached.
 pub(super) struct Reach {
@@ -47,26 +42,6 @@ impl Reach {
             }
         };
         addresses.into_iter().map(|ip| Candidate(SocketAddr::new(ip, port))).collect()
-    }
-}
-
-/// Tells the control plane when this machine's addresses change, as long as it lives. A connection that stands goes
-/// on by QUIC's own means, or is made anew.
-pub(super) async fn watch(
-    shared: Weak<Shared>,
-    reach: Reach,
-    port: u16,
-    mut known: Vec<Candidate>,
-) {
-    loop {
-        sleep(limits::INTERFACES_POLL).await;
-        let candidates = reach.candidates(port).await;
-        let Some(shared) = shared.upgrade() else { return };
-        if candidates != known {
-            info!(?candidates, "this machine's addresses have changed");
-            known.clone_from(&candidates);
-            shared.with_ua(|ua| ua.set_candidates(candidates, Instant::now()));
-        }
     }
 }
 
