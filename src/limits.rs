@@ -120,8 +120,9 @@ pub const RETRY_CEILING: Duration = Duration::from_secs(30);
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 /// An invitation must be confirmed by the stub in whose name it came by then: four messages by Message Node.
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
-/// Invitations in one runtime's name that may wait for that beside a set-up or connection that stands.
-pub const CONTENDERS_MAX: usize = 4;
+/// Invitations in one runtime's name that may wait for that beside a set-up or connection that stands; beyond, the
+/// oldest gives way. As many as come, at a hundred a second, in the 80 ms that a genuine one needs.
+pub const CONTENDERS_MAX: usize = 8;
 /// How long a Requester that is due waits for such an invitation first; once, or a forger could stop it.
 pub const CONTENDER_WAIT: Duration = Duration::from_secs(1);
 /// Addresses being looked up or looked up in vain.

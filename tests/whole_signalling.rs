@@ -342,6 +342,34 @@ fn a_new_life_is_connected_again_within_seconds() {
     }
 }
 
+/// The same while somebody floods the other side with invitations in its name, each with an object of its own.
+#[test]
+fn a_new_life_gets_through_a_flood_of_forgeries() {
+    let mut world = World::ready(&["alice", "bob", "mallory"]);
+    claim_object(&mut world, "evil");
+    world.post(ALICE, &hyperty("bob"), 1).unwrap();
+    world.run_until("Bob is live", |world| world.words(BOB).ends_with(&["live"]));
+    world.run_for(SECOND);
+    world.kill(ALICE, Duration::from_millis(800));
+    world.revive(ALICE);
+    world.run_until("she is ready", |world| world.parties[ALICE].ready);
+    world.post(ALICE, &hyperty("bob"), 2).unwrap();
+    let handler = format!("{}/p2phandler/1", url(&world, BOB));
+    for number in 0..100 {
+        let object = format!("evil/{number}");
+        let body = invitation(&world, ALICE, "p2prequester/1", &object);
+        invite(&mut world, 100 + number, &object, &handler, body);
+        world.run_for(Duration::from_millis(20));
+    }
+    assert!(world.words(ALICE).ends_with(&["live"]), "{:?}", world.words(ALICE));
+    assert!(world.words(BOB).ends_with(&["live"]), "{:?}", world.words(BOB));
+    world.run_for(20 * SECOND);
+    assert_eq!(world.links.len(), 1);
+    world.post(ALICE, &hyperty("bob"), 3).unwrap();
+    world.run_for(SECOND);
+    assert_eq!(heard(&world, BOB).last(), Some(&(Path::P2p, 3)));
+}
+
 /// A candidate that comes for a connection that is gone, or is none, changes nothing.
 #[test]
 fn a_late_candidate_for_nobody_changes_nothing() {

@@ -68,16 +68,14 @@ impl RuntimeUa {
             let agree = self.attempts.get(&same).map(|of| of.setup.agree(message.clone()));
             return self.perform(same, agree.into_iter().collect(), now);
         }
-        let contenders = self.contenders(&remote);
-        if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX
-            || contenders >= limits::CONTENDERS_MAX
-            || self.remote(&remote, now).is_none()
+        if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote, now).is_none()
         {
             return self.answer(message, 503, "over the bound of connections", now);
         }
         if self.goes_first(&remote, invitation.incarnation) {
             return self.answer(message, 409, "our own set-up to your runtime goes on", now);
         }
+        self.make_room_for_contender(&remote, now);
         let ours_is_due = self.remotes.get(&remote).is_some_and(|of| of.retry_at.is_some());
         let standing = !ours_is_due && !self.has_connection(&remote);
         let party = self.party(stub);
@@ -126,6 +124,19 @@ impl RuntimeUa {
     pub(super) fn contenders(&self, remote: &Url) -> usize {
         let is = |of: &&Attempt| !of.standing && of.remote == *remote;
         self.attempts.values().filter(is).count()
+    }
+
+    /// The oldest gives way: a genuine one is proven before many more can have come, and a flood of others has no more
+    /// room than that.
+    fn make_room_for_contender(&mut self, remote: &Url, now: Instant) {
+        let is = |of: &Attempt| !of.standing && of.remote == *remote;
+        let contenders = self.attempts.iter().filter(|(_, of)| is(of)).map(|(id, _)| *id);
+        let contenders: Vec<u64> = contenders.collect();
+        if contenders.len() >= limits::CONTENDERS_MAX
+            && let Some(oldest) = contenders.into_iter().min()
+        {
+            self.end_attempt(oldest, "later ones took its place", now);
+        }
     }
 
     fn end_standing(&mut self, remote: &Url, now: Instant) {
