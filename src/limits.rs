@@ -100,6 +100,8 @@ pub const REMOTES_MAX: usize = 65_536;
 pub const REMOTE_KEEP: Duration = Duration::from_secs(600);
 /// Between two looks for remote runtimes that can be forgotten.
 pub const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How long one is known at least, when there is no room: until its look-up has led to a set-up.
+pub const MAKE_ROOM_KEEP: Duration = Duration::from_secs(2);
 /// Remote runtimes forgotten by one look; further ones soon after.
 pub const FORGET_MAX: usize = 64;
 /// Between two such looks when there is no room for a new one: it looks at all of them.

@@ -209,6 +209,10 @@ fn two_that_forgot_each_other_meet_anew() {
     };
     world.run_for(limits::REMOTE_KEEP + limits::HANDOVER_IDLE_RECEIVER + 4 * limits::FORGET_EVERY);
     assert!(!known(&world, ALICE, BOB) && !known(&world, BOB, ALICE), "{}", world.describe());
+    // The set-ups that were tried meanwhile have ended, and that was told.
+    for party in [ALICE, BOB] {
+        assert_eq!(world.words(party).last(), Some(&"failed"), "{}", world.describe());
+    }
     world.dials_fail = false;
     for value in 2..200 {
         world.post(ALICE, &hyperty("bob"), value).unwrap();

@@ -38,7 +38,7 @@ impl RuntimeUa {
     pub(super) fn make_room(&mut self, now: Instant) {
         if self.made_room_at.is_none_or(|at| at + limits::MAKE_ROOM_EVERY <= now) {
             self.made_room_at = Some(now);
-            self.forget_idle(Duration::ZERO, now);
+            self.forget_idle(limits::MAKE_ROOM_KEEP, now);
         }
     }
 
@@ -60,6 +60,9 @@ impl RuntimeUa {
                 idle.push(url.clone());
             }
         }
+        // Nobody is in a hurry to be forgotten: a set-up ends first, and its end is told.
+        idle.retain(|remote| keep < limits::REMOTE_KEEP || !self.give_up(remote, now));
+        idle.retain(|remote| self.attempts.values().all(|of| of.remote != *remote));
         let is_all = idle.len() <= limits::FORGET_MAX;
         idle.truncate(limits::FORGET_MAX);
         let forgotten: Vec<Arc<Peer>> =
@@ -76,17 +79,22 @@ impl RuntimeUa {
         }
     }
 
+    /// Tries no more to reach `remote`; true if something was under way, whose end is still to be told.
+    fn give_up(&mut self, remote: &Url, now: Instant) -> bool {
+        if let Some(state) = self.remotes.get_mut(remote) {
+            state.given_up = true;
+            state.retry_at = None;
+        }
+        let of = self.attempts.iter().filter(|(_, of)| of.remote == *remote);
+        let under_way: Vec<u64> = of.map(|(id, _)| *id).collect();
+        for attempt in &under_way {
+            self.end_attempt(*attempt, "the runtime was not reached for long", now);
+        }
+        !under_way.is_empty()
+    }
+
     /// Nothing is known of `remote` any more; its addresses leave the table in slices.
     fn forget(&mut self, remote: &Url, now: Instant) -> Option<Arc<Peer>> {
-        let under_way: Vec<u64> = self
-            .attempts
-            .iter()
-            .filter(|(_, of)| of.remote == *remote)
-            .map(|(id, _)| *id)
-            .collect();
-        for attempt in under_way {
-            self.end_attempt(attempt, "the runtime was not reached for long", now);
-        }
         let mut state = self.remotes.remove(remote)?;
         self.connections.forget(remote);
         state.peer.abandon();

@@ -64,6 +64,8 @@ pub(super) struct Remote {
     pub(super) retries: u32,
     /// A retry has already waited for an invitation in this runtime's name.
     pub(super) has_waited: bool,
+    /// It was not reached for so long that no set-up is tried any more.
+    pub(super) given_up: bool,
     /// Which path was told last.
     pub(super) watched: Watched,
     /// When anything last depended on it, as far as was looked.
@@ -135,6 +137,7 @@ impl RuntimeUa {
         state.retries = 0;
         state.retry_at = None;
         state.has_waited = false;
+        state.given_up = false;
         let place = Place::Learnt { peer: peer.clone(), generation: state.epoch };
         let is_unused = state.learnt.is_empty() && state.outdated.is_empty() && !has_list;
         match state.learning.replace(self.bus.add_place(place)) {
@@ -306,6 +309,7 @@ impl RuntimeUa {
             retry_at: None,
             retries: 0,
             has_waited: false,
+            given_up: false,
             watched: Watched::default(),
             used_at: now,
             handler_generation: 0,

@@ -143,7 +143,7 @@ impl RuntimeUa {
     pub(super) fn schedule_retry(&mut self, remote: &Url, now: Instant) {
         let random = (self.config.random)();
         if self.config.stubs == Stubs::Ours
-            && let Some(state) = self.remotes.get_mut(remote)
+            && let Some(state) = self.remotes.get_mut(remote).filter(|state| !state.given_up)
         {
             state.schedule_retry(random, now);
         }
