@@ -224,7 +224,8 @@ async fn candidates_are_raced() {
     drop(accepted);
 }
 
-/// Goal: an endpoint on all interfaces is reached by IPv4 and by IPv6, on one socket, and dials both.
+/// Goal: an endpoint on all interfaces is reached by IPv4 and by IPv6, on one socket, and dials
+/// both.
 #[tokio::test]
 async fn all_interfaces_take_both_families() {
     let everywhere = || {
@@ -249,8 +250,9 @@ async fn all_interfaces_take_both_families() {
     assert!(reached > 0);
 }
 
-/// Goal: a dialling side whose address changes in mid-traffic goes on: nothing lost, doubled or reordered, either way.
-/// Method: its endpoint is bound to another port twice while frames are under way.
+/// Goal: a dialling side whose address changes in mid-traffic goes on: nothing lost, doubled or
+/// reordered, either way. Method: its endpoint is bound to another port twice while frames are
+/// under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_changed_address_is_survived() {
     const COUNT: u64 = 9_000;
@@ -306,7 +308,8 @@ async fn frames_that_are_ready_share_datagrams() {
             let event = bounded("a frame", events.recv()).await.expect("the link runs");
             heard += u64::from(matches!(event, Event::Message(1, _)));
         }
-        // 42 bytes a frame: some 28 in a datagram of 1,200 bytes. Probes and acknowledgements come on top.
+        // 42 bytes a frame: some 28 in a datagram of 1,200 bytes. Probes and acknowledgements come
+        // on top.
         let sent = handle.datagrams_sent() - before;
         assert!(sent < COUNT / 8, "{sent} datagrams for {COUNT} frames");
         alice_run.abort();
@@ -314,7 +317,8 @@ async fn frames_that_are_ready_share_datagrams() {
     }
 }
 
-/// Goal: the defaults notice a dead peer within a second, and a lost sign of life or two does not kill a living one.
+/// Goal: the defaults notice a dead peer within a second, and a lost sign of life or two does not
+/// kill a living one.
 #[test]
 fn the_default_time_outs_notice_death_within_a_second() {
     let QuicConfig { idle, keep_alive, .. } = QuicConfig::default();

@@ -1,6 +1,7 @@
-//! Goal: a runtime whose network address changes in mid-traffic loses, doubles and reorders nothing, whichever side of the
-//! connection it is. Method: two runtimes and a Message Node over real sockets on loopback; the P2P endpoint of each is
-//! moved to another port while numbered messages flow. Every wait is on an event under one generous deadline.
+//! Goal: a runtime whose network address changes in mid-traffic loses, doubles and reorders
+//! nothing, whichever side of the connection it is. Method: two runtimes and a Message Node over
+//! real sockets on loopback; the P2P endpoint of each is moved to another port while numbered
+//! messages flow. Every wait is on an event under one generous deadline.
 
 #![cfg(all(feature = "runtime", feature = "node", feature = "quic"))]
 
@@ -121,7 +122,8 @@ async fn an_address_that_changes_in_mid_traffic_costs_nothing() {
     while let Some(event) = alice.events.try_next() {
         assert!(!is_status(&event, Status::Disconnected), "{event:?}");
     }
-    // Bob accepted: his connection ends, another one is made, and what was under way arrives all the same.
+    // Bob accepted: his connection ends, another one is made, and what was under way arrives all
+    // the same.
     while bob.events.try_next().is_some() {}
     let first = number;
     for _ in 0..500 {

@@ -1,7 +1,8 @@
-//! Goal: what the control plane knows of remote runtimes grows, turns and goes without holding anybody up: 1,000,000
-//! addresses behind one connection, path changes told as they are, runtimes forgotten when nothing depends on
-//! them, numbering none the worse. Method: whole runtimes on a virtual clock (see [`world`]), and one runtime
-//! whose remote is played; the length of a step is counted in addresses and notes, not by a clock.
+//! Goal: what the control plane knows of remote runtimes grows, turns and goes without holding
+//! anybody up: 1,000,000 addresses behind one connection, path changes told as they are, runtimes
+//! forgotten when nothing depends on them, numbering none the worse. Method: whole runtimes on a
+//! virtual clock (see [`world`]), and one runtime whose remote is played; the length of a step is
+//! counted in addresses and notes, not by a clock.
 
 #[path = "support/world.rs"]
 mod world;
@@ -98,8 +99,8 @@ fn address(number: usize) -> String {
     format!("hyperty://example.org/{number:08}-4f1d-4c3a-9b52-0d1f9c8e7a66")
 }
 
-/// In the gate 100,000 addresses; `ASSOCIATIONS=1000000 cargo test --release --no-default-features --test
-/// whole_registry` for all that one connection may have.
+/// In the gate 100,000 addresses; `ASSOCIATIONS=1000000 cargo test --release --no-default-features
+/// --test whole_registry` for all that one connection may have.
 #[test]
 fn a_million_addresses_come_turn_and_go_in_short_steps() {
     let count = std::env::var("ASSOCIATIONS").map_or(100_000, |count| count.parse().unwrap());
@@ -125,7 +126,8 @@ fn a_million_addresses_come_turn_and_go_in_short_steps() {
     assert!(sample.iter().all(|of| played.decision(of) == "message-node" && played.is_known(of)));
     assert!(!played.ua.is_busy(), "nothing is left to be done");
 
-    // They are known again at once when the connection is back with a list of its own, and the rest goes in slices.
+    // They are known again at once when the connection is back with a list of its own, and the rest
+    // goes in slices.
     played.status("created");
     played.status("live");
     while played.step() {}
@@ -144,7 +146,8 @@ fn a_million_addresses_come_turn_and_go_in_short_steps() {
     assert!((limits::STEP_ADDRESSES_MAX..=bound).contains(&longest), "{longest} items in a step");
 }
 
-/// A runtime that nothing depends on is forgotten with its addresses; what was never known of it is not missed.
+/// A runtime that nothing depends on is forgotten with its addresses; what was never known of it is
+/// not missed.
 #[test]
 fn a_runtime_of_no_more_use_is_forgotten() {
     let mut played = Played::new();
@@ -167,8 +170,8 @@ fn a_runtime_of_no_more_use_is_forgotten() {
     assert!(played.ua.longest_step() <= limits::STEP_ADDRESSES_MAX + limits::INBOX_BATCH);
 }
 
-/// However many runtimes come by, no more than the bound are known at once, and a new one always finds room once
-/// an old one is of no use.
+/// However many runtimes come by, no more than the bound are known at once, and a new one always
+/// finds room once an old one is of no use.
 #[test]
 fn runtimes_that_come_and_go_leave_room() {
     let mut played = Played::new();
@@ -193,8 +196,8 @@ fn runtimes_that_come_and_go_leave_room() {
     assert!(known.count() <= REMOTES_MAX);
 }
 
-/// Both runtimes forget each other after minutes without a connection; what is sent then arrives, once and in order, and
-/// they are connected again.
+/// Both runtimes forget each other after minutes without a connection; what is sent then arrives,
+/// once and in order, and they are connected again.
 #[test]
 fn two_that_forgot_each_other_meet_anew() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -229,8 +232,8 @@ fn two_that_forgot_each_other_meet_anew() {
     }
 }
 
-/// However many messages wait for an address that is not known, it is looked up once; what was looked up in vain is not
-/// looked up again for a while.
+/// However many messages wait for an address that is not known, it is looked up once; what was
+/// looked up in vain is not looked up again for a while.
 #[test]
 fn an_unknown_address_is_looked_up_once() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -252,7 +255,8 @@ fn an_unknown_address_is_looked_up_once() {
     assert_eq!(reads(&world), 3);
 }
 
-/// A stale association: the receiver says `not-here`, the address goes, and what is sent then takes the Message Node.
+/// A stale association: the receiver says `not-here`, the address goes, and what is sent then takes
+/// the Message Node.
 #[test]
 fn what_is_not_there_any_more_is_sent_by_message_node() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -301,8 +305,8 @@ fn a_list_of_many_parts_is_learnt_whole() {
     assert!((0..400).all(|number| world.explain(ALICE, &of(number)).decision == "p2p"));
 }
 
-/// Path changes are told as they are: up when the connection carries, down when it goes, up again after the dwell; and what
-/// was told last is what `path_of` says.
+/// Path changes are told as they are: up when the connection carries, down when it goes, up again
+/// after the dwell; and what was told last is what `path_of` says.
 #[test]
 fn each_change_of_path_is_told_with_its_reason() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -328,7 +332,8 @@ fn each_change_of_path_is_told_with_its_reason() {
     }
 }
 
-/// What goes by Message Node whatever connection there is takes no part in it: `path_of` names no peer for it.
+/// What goes by Message Node whatever connection there is takes no part in it: `path_of` names no
+/// peer for it.
 #[test]
 fn the_path_of_signalling_is_no_peers() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -341,7 +346,8 @@ fn the_path_of_signalling_is_no_peers() {
     assert_eq!(of("hyperty-runtime://example.org/bob/p2phandler/1"), None);
 }
 
-/// A Handler that has no address yet names it when it has one: the Requester waits for it, and dials.
+/// A Handler that has no address yet names it when it has one: the Requester waits for it, and
+/// dials.
 #[test]
 fn a_candidate_that_comes_late_is_dialled() {
     let mut world = World::ready(&["alice", "bob"]);

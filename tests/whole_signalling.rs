@@ -1,7 +1,8 @@
-//! Goal: whatever comes in the signalling of a P2P connection, the set-up alone fails, with the reason in the status
-//! event's `desc`; traffic stays on the Message Node, and nothing else is touched. And what is forged touches
-//! nothing at all. Method: whole runtimes on a virtual clock (see [`world`]); a table of wrong members, each put into
-//! one message of an otherwise right set-up; forgeries posted by a third runtime.
+//! Goal: whatever comes in the signalling of a P2P connection, the set-up alone fails, with the
+//! reason in the status event's `desc`; traffic stays on the Message Node, and nothing else is
+//! touched. And what is forged touches nothing at all. Method: whole runtimes on a virtual clock
+//! (see [`world`]); a table of wrong members, each put into one message of an otherwise right
+//! set-up; forgeries posted by a third runtime.
 
 #[path = "support/world.rs"]
 mod world;
@@ -116,8 +117,8 @@ fn wrong_descriptions() -> Vec<Wrong> {
     ]
 }
 
-/// Each member of each message wrong in turn: that set-up fails for that reason, traffic stays where it was, and the next
-/// set-up succeeds.
+/// Each member of each message wrong in turn: that set-up fails for that reason, traffic stays
+/// where it was, and the next set-up succeeds.
 #[test]
 fn each_wrong_member_fails_its_set_up_and_nothing_else() {
     let mut cases: Vec<(Of, Wrong)> = Vec::new();
@@ -178,7 +179,8 @@ fn with(message: &Value, pointer: &str, value: &Value) -> Value {
     other
 }
 
-/// A description with a well-formed fingerprint that is nobody's: nobody is reached, and traffic stays.
+/// A description with a well-formed fingerprint that is nobody's: nobody is reached, and traffic
+/// stays.
 #[test]
 fn a_fingerprint_that_is_nobodys_fails_in_time() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -195,8 +197,8 @@ fn a_fingerprint_that_is_nobodys_fails_in_time() {
     assert_eq!(heard(&world, BOB), [(Path::MessageNode, 1), (Path::MessageNode, 2)]);
 }
 
-/// An invitation in the name of a runtime that is connected, or about to be: the connection stays and carries, the set-up
-/// goes on, and no status is told. Each round of it leaves nothing behind.
+/// An invitation in the name of a runtime that is connected, or about to be: the connection stays
+/// and carries, the set-up goes on, and no status is told. Each round of it leaves nothing behind.
 #[test]
 fn a_forged_invitation_touches_nothing_that_stands() {
     for before in [Duration::from_millis(30), Duration::from_millis(70), 2 * SECOND] {
@@ -223,8 +225,8 @@ fn a_forged_invitation_touches_nothing_that_stands() {
     }
 }
 
-/// A forger that comes first cannot keep a runtime from its own set-up: what is not proven ends soon, and what was wanted
-/// meanwhile is begun then.
+/// A forger that comes first cannot keep a runtime from its own set-up: what is not proven ends
+/// soon, and what was wanted meanwhile is begun then.
 #[test]
 fn a_forgery_that_comes_first_gives_way() {
     let mut world = World::ready(&["alice", "bob", "mallory"]);
@@ -242,7 +244,8 @@ fn a_forgery_that_comes_first_gives_way() {
     assert_eq!(world.words(BOB), ["created", "failed", "created", "in-progress", "live"]);
 }
 
-/// Each wait of a Requester is twice the one before, less up to a quarter, up to the ceiling; and one success ends that.
+/// Each wait of a Requester is twice the one before, less up to a quarter, up to the ceiling; and
+/// one success ends that.
 #[test]
 fn a_requester_that_fails_waits_longer_each_time() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -272,8 +275,8 @@ fn a_requester_that_fails_waits_longer_each_time() {
     assert!(world.now - cut < SECOND, "{:?}", world.now - cut);
 }
 
-/// The same against the Requester: an object that is not the Handler's is not observed, so its key is never dialled.
-/// The set-up goes on to the right one.
+/// The same against the Requester: an object that is not the Handler's is not observed, so its key
+/// is never dialled. The set-up goes on to the right one.
 #[test]
 fn a_forged_object_is_not_taken_for_the_handlers() {
     for before in [20, 40, 60, 80, 100, 120, 140] {
@@ -294,7 +297,8 @@ fn a_forged_object_is_not_taken_for_the_handlers() {
     }
 }
 
-/// An answer from somebody else to what another runtime was asked, with the right number, is nobody's answer.
+/// An answer from somebody else to what another runtime was asked, with the right number, is
+/// nobody's answer.
 #[test]
 fn an_answer_in_anothers_stead_is_not_taken() {
     let mut world = World::ready(&["alice", "bob", "mallory"]);
@@ -315,7 +319,8 @@ fn an_answer_in_anothers_stead_is_not_taken() {
     assert!(world.parties[ALICE].ua.bus().counters().drops(Drop::Control) > dropped);
 }
 
-/// A genuine new life of either side is connected again within seconds of its return, whichever side writes first.
+/// A genuine new life of either side is connected again within seconds of its return, whichever
+/// side writes first.
 #[test]
 fn a_new_life_is_connected_again_within_seconds() {
     for (killed, other) in [(ALICE, BOB), (BOB, ALICE)] {
@@ -342,7 +347,8 @@ fn a_new_life_is_connected_again_within_seconds() {
     }
 }
 
-/// The same while somebody floods the other side with invitations in its name, each with an object of its own.
+/// The same while somebody floods the other side with invitations in its name, each with an object
+/// of its own.
 #[test]
 fn a_new_life_gets_through_a_flood_of_forgeries() {
     let mut world = World::ready(&["alice", "bob", "mallory"]);
@@ -396,8 +402,8 @@ fn a_late_candidate_for_nobody_changes_nothing() {
     assert_eq!(world.words(CAROL), [""; 0]);
 }
 
-/// What is no message and no control cuts the connection, with the reason told and counted; traffic falls back, and
-/// the connection is made anew.
+/// What is no message and no control cuts the connection, with the reason told and counted; traffic
+/// falls back, and the connection is made anew.
 #[test]
 fn a_peer_that_sends_garbage_is_cut_counted_and_reported() {
     let message = |text: &'static str| Outgoing::Message { bytes: text.into(), hop: None };

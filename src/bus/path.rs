@@ -14,9 +14,9 @@ use crate::{
 pub struct PathReport {
     /// What `resolve` says.
     pub target: TargetReport,
-    /// The path that a message takes now, and why; `None` if no remote runtime is known for the address, or it goes
-    /// by Message Node whatever connection there is. It may
-    /// differ from what `resolve` says for a moment, while messages move from one path to the other.
+    /// The path that a message takes now, and why; `None` if no remote runtime is known for the
+    /// address, or it goes by Message Node whatever connection there is. It may differ from what
+    /// `resolve` says for a moment, while messages move from one path to the other.
     pub peer: Option<Explained>,
 }
 

@@ -18,9 +18,10 @@
 //! another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it denies what it
 //! has not begun. So the Handler lets nobody in before its own invitation was answered 200.
 //!
-//! **An object is believed when its invitation has the token.** Anybody can as well invite the Requester in the
-//! Handler's name; only the Requester got the Handler's 200, with a random token in it, and only the Handler
-//! can repeat that. Without it nobody could tell whose key the Requester is about to dial.
+//! **An object is believed when its invitation has the token.** Anybody can as well invite the
+//! Requester in the Handler's name; only the Requester got the Handler's 200, with a random token
+//! in it, and only the Handler can repeat that. Without it nobody could tell whose key the
+//! Requester is about to dial.
 //!
 //! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer is
 //! for its owner to notice, who then lets it go.
@@ -212,7 +213,8 @@ impl Setup {
         }
     }
 
-    /// Who was asked for `step`, if it is a part of the other side; the Message Node's services are not.
+    /// Who was asked for `step`, if it is a part of the other side; the Message Node's services are
+    /// not.
     pub fn asked(&self, step: Step) -> Option<String> {
         match step {
             Step::Allocate | Step::Changes => None,
@@ -288,8 +290,8 @@ impl Setup {
         Ok(Some(Description { candidates: vec![candidate], ..theirs.clone() }))
     }
 
-    /// We can be reached at `candidates` now: those that are new are told to whoever has read our object, as
-    /// `update`s to `<our object>/changes`; who reads it later reads them there.
+    /// We can be reached at `candidates` now: those that are new are told to whoever has read our
+    /// object, as `update`s to `<our object>/changes`; who reads it later reads them there.
     pub fn set_candidates(&mut self, candidates: &[Candidate]) -> Vec<Action> {
         let mut told = Vec::new();
         for candidate in candidates {
@@ -422,7 +424,8 @@ impl Setup {
         ]
     }
 
-    /// Our invitation was answered 200: what a Handler waited for before it lets the other's key in.
+    /// Our invitation was answered 200: what a Handler waited for before it lets the other's key
+    /// in.
     fn on_agreed(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
         let value = body.and_then(|body| body.get("value"));
         self.capable |= value.is_some_and(is_capable);

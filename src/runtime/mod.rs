@@ -230,8 +230,9 @@ impl Runtime {
         self.links.cut_all();
     }
 
-    /// Moves the P2P endpoint to another UDP port, for who knows that the network under it is another now. Connections that
-    /// this runtime dialled go on; the others end with their idle time and are made anew. No message is lost.
+    /// Moves the P2P endpoint to another UDP port, for who knows that the network under it is
+    /// another now. Connections that this runtime dialled go on; the others end with their idle
+    /// time and are made anew. No message is lost.
     ///
     /// # Errors
     /// Those of the socket; nothing has changed then.

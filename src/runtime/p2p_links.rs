@@ -203,8 +203,8 @@ impl P2pLinks {
         Ok(())
     }
 
-    /// Looks where we can be reached now, and tells the control plane if that has changed. A connection that stands
-    /// goes on by QUIC's own means, or is made anew.
+    /// Looks where we can be reached now, and tells the control plane if that has changed. A
+    /// connection that stands goes on by QUIC's own means, or is made anew.
     pub(super) async fn look_around(&self) {
         let (endpoint, reach) = {
             let state = self.state.lock();
@@ -259,7 +259,8 @@ impl P2pLinks {
         {
             let mut state = self.state.lock();
             let carried = state.links.entry(connection).or_default();
-            // Other dials have lost. One of them is the caller, which does nothing more that could be aborted.
+            // Other dials have lost. One of them is the caller, which does nothing more that could
+            // be aborted.
             for lost in carried.extract_if(.., |carried| matches!(carried, Carried::Dialling(..))) {
                 if let Carried::Dialling(_, task) = lost {
                     task.abort();

@@ -12,8 +12,9 @@ use crate::{address::Url, ua::PathChange};
 
 /// Which path the messages for each remote runtime take, as it changes.
 ///
-/// Who reads slowly misses no state, only steps: of each remote runtime at most one change waits, from the path that
-/// was read last to the newest. So it is bounded by the number of remote runtimes.
+/// Who reads slowly misses no state, only steps: of each remote runtime at most one change waits,
+/// from the path that was read last to the newest. So it is bounded by the number of remote
+/// runtimes.
 #[derive(Debug)]
 pub struct PathChanges(Arc<Watcher>);
 
@@ -115,8 +116,8 @@ mod tests {
         PathChange { remote, from, to, why: Reason::NoDirectWay, numbered: true }
     }
 
-    /// Goal: the newest state of each runtime is read, in the order of the first change that was not; steps in between
-    /// are left out, and what turned back is none.
+    /// Goal: the newest state of each runtime is read, in the order of the first change that was
+    /// not; steps in between are left out, and what turned back is none.
     #[test]
     fn only_steps_are_lost() {
         let (node, direct) = (Some(Path::MessageNode), Some(Path::P2p));

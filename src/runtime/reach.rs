@@ -1,4 +1,5 @@
-//! Where this runtime's P2P endpoint can be reached: which address it binds, and which candidates it names.
+//! Where this runtime's P2P endpoint can be reached: which address it binds, and which candidates
+//! it names.
 
 use std::{
     io,
@@ -19,7 +20,8 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Binds with `bind`: the configured address, or all interfaces in both families, or in IPv4 alone.
+    /// Binds with `bind`: the configured address, or all interfaces in both families, or in IPv4
+    /// alone.
     pub(super) fn bind<T>(&self, bind: impl Fn(IpAddr) -> io::Result<T>) -> io::Result<T> {
         match self.address {
             Some(address) => bind(address),

@@ -23,7 +23,8 @@ pub(super) struct Attempt {
     pub(super) role: Role,
     pub(super) remote: Url,
     pub(super) generation: u64,
-    /// False for a contender: an invitation that is not proven yet, beside what stands. Nobody is told of it.
+    /// False for a contender: an invitation that is not proven yet, beside what stands. Nobody is
+    /// told of it.
     pub(super) standing: bool,
     /// The process life that invited.
     pub(super) incarnation: Option<u128>,
@@ -88,8 +89,8 @@ impl RuntimeUa {
         }
     }
 
-    /// Says at which addresses our P2P endpoint can be reached now; those new to a set-up that is under way are told to
-    /// the other side.
+    /// Says at which addresses our P2P endpoint can be reached now; those new to a set-up that is
+    /// under way are told to the other side.
     pub fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Instant) {
         let Some(local) = &mut self.local else { return };
         local.candidates.clone_from(&candidates);
@@ -148,7 +149,8 @@ impl RuntimeUa {
         self.handle_notes(now);
     }
 
-    /// A transport has cut a peer for bytes that are no frames. Its end comes by [`RuntimeUa::link_down`].
+    /// A transport has cut a peer for bytes that are no frames. Its end comes by
+    /// [`RuntimeUa::link_down`].
     pub fn count_broken_frame(&mut self) {
         self.bus.drop_for(Drop::NotAMessage);
     }

@@ -165,7 +165,8 @@ impl RuntimeUa {
         Some(members)
     }
 
-    /// Says what is to be said, in order; what finds no room waits, and so does what comes after it.
+    /// Says what is to be said, in order; what finds no room waits, and so does what comes after
+    /// it.
     pub(super) fn flush_changes(&mut self, now: Instant) {
         self.changes_at = None;
         while let Some((changes, body)) = self.pending_changes.front().cloned() {

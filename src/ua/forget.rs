@@ -1,9 +1,10 @@
-//! Remote runtimes that are no more of use are forgotten, so that a runtime may meet any number of them.
+//! Remote runtimes that are no more of use are forgotten, so that a runtime may meet any number of
+//! them.
 //!
-//! One is kept while anything depends on it: a live connection, a stream in either direction, which outlives the
-//! connection by its own time (a sender's 60 s, a receiver's 10 minutes), or a message that is not acknowledged. What
-//! was agreed with it has lapsed by then on both sides, so whoever is met again begins anew and no number is
-//! mistaken.
+//! One is kept while anything depends on it: a live connection, a stream in either direction, which
+//! outlives the connection by its own time (a sender's 60 s, a receiver's 10 minutes), or a message
+//! that is not acknowledged. What was agreed with it has lapsed by then on both sides, so whoever
+//! is met again begins anew and no number is mistaken.
 
 use std::{
     sync::Arc,
@@ -33,8 +34,8 @@ impl RuntimeUa {
         }
     }
 
-    /// At the bound of remote runtimes: those without use make room, if there are any. Once a second at most, for it looks
-    /// at all of them.
+    /// At the bound of remote runtimes: those without use make room, if there are any. Once a
+    /// second at most, for it looks at all of them.
     pub(super) fn make_room(&mut self, now: Instant) {
         if self.made_room_at.is_none_or(|at| at + limits::MAKE_ROOM_EVERY <= now) {
             self.made_room_at = Some(now);
@@ -79,7 +80,8 @@ impl RuntimeUa {
         }
     }
 
-    /// Tries no more to reach `remote`; true if something was under way, whose end is still to be told.
+    /// Tries no more to reach `remote`; true if something was under way, whose end is still to be
+    /// told.
     fn give_up(&mut self, remote: &Url, now: Instant) -> bool {
         if let Some(state) = self.remotes.get_mut(remote) {
             state.given_up = true;

@@ -1,10 +1,12 @@
-//! Invitations to our stubs: what is believed of them, and when a new connection takes an old one's place.
+//! Invitations to our stubs: what is believed of them, and when a new connection takes an old one's
+//! place.
 //!
-//! Anybody can send an invitation in another runtime's name. **Nothing that stands changes before proof**: while
-//! a set-up or a connection to that runtime stands, or one of ours is due, an invitation begins a *contender*. It signals
-//! as any set-up does but fires nothing, ends nothing and hides nothing. The proof is the 200 of the Requester stub
-//! to our own invitation, which goes to that stub by the Message Node: only its runtime gets it, and it denies
-//! what it has not begun. Then what stood ends, and the contender takes its place.
+//! Anybody can send an invitation in another runtime's name. **Nothing that stands changes before
+//! proof**: while a set-up or a connection to that runtime stands, or one of ours is due, an
+//! invitation begins a *contender*. It signals as any set-up does but fires nothing, ends nothing
+//! and hides nothing. The proof is the 200 of the Requester stub to our own invitation, which goes
+//! to that stub by the Message Node: only its runtime gets it, and it denies what it has not begun.
+//! Then what stood ends, and the contender takes its place.
 
 use std::time::Instant;
 
@@ -43,7 +45,8 @@ impl RuntimeUa {
         }
     }
 
-    /// An invitation that nobody has answered went to an earlier life of `remote`: it is given up, and soon sent again.
+    /// An invitation that nobody has answered went to an earlier life of `remote`: it is given up,
+    /// and soon sent again.
     pub(super) fn invite_anew(&mut self, remote: &Url, now: Instant) {
         let unanswered = |of: &Attempt| {
             of.role == Role::Requester && of.remote == *remote && of.status == Status::Created
@@ -91,8 +94,8 @@ impl RuntimeUa {
         self.perform(id, actions, now);
     }
 
-    /// The Requester stub has confirmed that it began this set-up: what stood until now makes room. False if a set-up
-    /// of our own goes first, and this one has ended.
+    /// The Requester stub has confirmed that it began this set-up: what stood until now makes room.
+    /// False if a set-up of our own goes first, and this one has ended.
     pub(super) fn prove(&mut self, attempt: u64, now: Instant) -> bool {
         let Some(state) = self.attempts.get(&attempt) else { return false };
         let (stub, remote) = (state.stub.clone(), state.remote.clone());
@@ -126,8 +129,8 @@ impl RuntimeUa {
         self.attempts.values().filter(is).count()
     }
 
-    /// The oldest gives way: a genuine one is proven before many more can have come, and a flood of others has no more
-    /// room than that.
+    /// The oldest gives way: a genuine one is proven before many more can have come, and a flood of
+    /// others has no more room than that.
     fn make_room_for_contender(&mut self, remote: &Url, now: Instant) {
         let is = |of: &Attempt| !of.standing && of.remote == *remote;
         let contenders = self.attempts.iter().filter(|(_, of)| is(of)).map(|(id, _)| *id);
@@ -159,9 +162,10 @@ impl RuntimeUa {
         self.attempts.iter().find(|(_, of)| is(of)).map(|(id, _)| *id)
     }
 
-    /// When both sides set up at once, the runtime whose URL is lower stays Requester. Not so if our invitation, which
-    /// nobody has answered, went to an earlier life of the other side; and a connection that is live is no set-up
-    /// any more: if the other side proves that it sets up anew, it is over.
+    /// When both sides set up at once, the runtime whose URL is lower stays Requester. Not so if
+    /// our invitation, which nobody has answered, went to an earlier life of the other side; and a
+    /// connection that is live is no set-up any more: if the other side proves that it sets up
+    /// anew, it is over.
     fn goes_first(&self, remote: &Url, incarnation: Option<u128>) -> bool {
         let requester = self.remotes.get(remote).and_then(|state| state.requester.as_ref());
         let own = requester.and_then(|stub| self.attempt_of(stub, remote));

@@ -1,8 +1,10 @@
-//! What lives in remote runtimes: learnt, retired and dropped in slices, however many addresses there are.
+//! What lives in remote runtimes: learnt, retired and dropped in slices, however many addresses
+//! there are.
 //!
-//! A list of addresses is work that waits in a queue, and each step of the control plane does a bounded part of it, so
-//! that nobody waits long for its lock. What has to be at once, and is, is one store in the peer's slot: addresses
-//! learnt over a connection that has gone count no more from that store on (see [`Place::Learnt`]).
+//! A list of addresses is work that waits in a queue, and each step of the control plane does a
+//! bounded part of it, so that nobody waits long for its lock. What has to be at once, and is, is
+//! one store in the peer's slot: addresses learnt over a connection that has gone count no more
+//! from that store on (see [`Place::Learnt`]).
 //!
 //! [`Place::Learnt`]: crate::registry::Place::Learnt
 
@@ -32,12 +34,13 @@ pub(super) struct Work {
 /// One list of addresses.
 #[derive(Debug)]
 enum Task {
-    /// A remote Registry says that they live in `remote`; good for the connection that turned live as number `epoch`.
+    /// A remote Registry says that they live in `remote`; good for the connection that turned live
+    /// as number `epoch`.
     Learn { remote: Url, epoch: u64, list: std::vec::IntoIter<OwnedValue> },
     /// It says that they do not any more.
     Unlearn { remote: Url, list: std::vec::IntoIter<OwnedValue> },
-    /// They were learnt, and a newer list has taken their place: out of the table, but for those that the newer list has.
-    /// Then nothing points at `places` any more.
+    /// They were learnt, and a newer list has taken their place: out of the table, but for those
+    /// that the newer list has. Then nothing points at `places` any more.
     Retire { remote: Url, old: hash_map::IntoIter<Url, Target>, places: Vec<Target> },
 }
 
@@ -47,8 +50,8 @@ impl RuntimeUa {
         !self.inbox.is_empty() || !self.work.queue.is_empty()
     }
 
-    /// Notes handled and addresses edited by the largest single step so far, for who watches how long the control
-    /// plane is held.
+    /// Notes handled and addresses edited by the largest single step so far, for who watches how
+    /// long the control plane is held.
     pub fn longest_step(&self) -> usize {
         self.work.longest
     }
@@ -57,8 +60,9 @@ impl RuntimeUa {
         self.work.longest = self.work.longest.max(items);
     }
 
-    /// The remote Registry's list: with `replace` it is all that lives there, else it adds to what is known. `more`:
-    /// how many addresses are to come by further lists before what is not among them is dropped.
+    /// The remote Registry's list: with `replace` it is all that lives there, else it adds to what
+    /// is known. `more`: how many addresses are to come by further lists before what is not among
+    /// them is dropped.
     pub(super) fn learn_list(
         &mut self,
         remote: &Url,
@@ -96,7 +100,8 @@ impl RuntimeUa {
         self.work.queue.push_back(Task::Unlearn { remote: remote.clone(), list });
     }
 
-    /// Has what earlier lists said of `remote` taken out of the table, where the present one does not say it too.
+    /// Has what earlier lists said of `remote` taken out of the table, where the present one does
+    /// not say it too.
     pub(super) fn retire_outdated(&mut self, remote: &Url) {
         let Some(state) = self.remotes.get_mut(remote) else { return };
         state.outdated_until = None;

@@ -186,8 +186,9 @@ impl RuntimeUa {
         (self.config.policy != P2pPolicy::Off).then(|| self.handler_url())
     }
 
-    /// Handles what the data plane has put into the inbox, in order, and lists of addresses that came before. One call
-    /// does a bounded part of it: call again while [`RuntimeUa::is_busy`], and let others have the lock meanwhile.
+    /// Handles what the data plane has put into the inbox, in order, and lists of addresses that
+    /// came before. One call does a bounded part of it: call again while [`RuntimeUa::is_busy`],
+    /// and let others have the lock meanwhile.
     pub fn handle_notes(&mut self, now: Instant) {
         let mut items = self.do_work(limits::STEP_ADDRESSES_MAX, now);
         let mut notes = Vec::new();

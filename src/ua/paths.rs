@@ -1,8 +1,8 @@
 //! Which path each remote runtime's messages take, watched: a change is told when it is seen.
 //!
-//! The hand-over decides on the data plane and tells nobody. Looked at is whenever the control plane has a hand in
-//! it, and while messages are about to move, every now and then. So a path that is left and taken again between
-//! two looks is not told.
+//! The hand-over decides on the data plane and tells nobody. Looked at is whenever the control
+//! plane has a hand in it, and while messages are about to move, every now and then. So a path that
+//! is left and taken again between two looks is not told.
 
 use std::time::{Duration, Instant};
 

@@ -31,7 +31,8 @@ pub(super) struct Remote {
     pub(super) learnt: HashMap<Url, Target>,
     /// What earlier lists said, to be dropped when the present one is whole, and their places.
     pub(super) outdated: Vec<(HashMap<Url, Target>, Vec<Target>)>,
-    /// How many addresses of the present list are still to come; by then, at the latest, they count as not there.
+    /// How many addresses of the present list are still to come; by then, at the latest, they count
+    /// as not there.
     pub(super) awaited: usize,
     pub(super) outdated_until: Option<Instant>,
     /// Where addresses learnt over the present connection point.

@@ -177,7 +177,8 @@ impl RuntimeUa {
     fn on_end(&mut self, event: &StatusEvent, now: Instant) {
         self.leave(event, event.status, now);
         self.turn_to_other(&event.remote, now);
-        // A connection that we wanted ourselves is not given up because an invitation came to nothing.
+        // A connection that we wanted ourselves is not given up because an invitation came to
+        // nothing.
         let wanted = self.remotes.get(&event.remote).is_some_and(|state| state.handler.is_some());
         if event.role == Role::Requester || (wanted && event.status == Status::Failed) {
             self.schedule_retry(&event.remote, now);

@@ -56,7 +56,8 @@ pub(crate) struct World {
     pub(crate) expected_keys: Vec<String>,
     /// Every attempt to dial fails at once.
     pub(crate) dials_fail: bool,
-    /// Sees each message without a number that a runtime sends to its Message Node, and may put another in its place.
+    /// Sees each message without a number that a runtime sends to its Message Node, and may put
+    /// another in its place.
     pub(crate) meddle: Option<Meddler>,
 }
 

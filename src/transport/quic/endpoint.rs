@@ -48,7 +48,8 @@ pub struct QuicEndpoint {
 impl QuicEndpoint {
     /// Binds `address` (port 0: any) and makes a new key. Must be called within a tokio runtime.
     ///
-    /// The unspecified IPv6 address takes IPv4 as well: one socket for every interface and both families.
+    /// The unspecified IPv6 address takes IPv4 as well: one socket for every interface and both
+    /// families.
     ///
     /// # Errors
     /// Those of the socket; [`super::ConfigError`] as `InvalidInput`.
@@ -97,11 +98,12 @@ impl QuicEndpoint {
         self.endpoint.local_addr()
     }
 
-    /// Goes on with another local address: connections that we dialled move there and lose nothing, for their peers
-    /// follow; those that we accepted end with their idle time, for QUIC has only its clients move.
+    /// Goes on with another local address: connections that we dialled move there and lose nothing,
+    /// for their peers follow; those that we accepted end with their idle time, for QUIC has only
+    /// its clients move.
     ///
-    /// # Errors
-    /// Those of the socket, and `InvalidInput` for the other address family; the old address is kept then.
+    /// # Errors Those of the socket, and `InvalidInput` for the other address family; the old
+    /// address is kept then.
     pub fn rebind(&self, address: SocketAddr) -> io::Result<()> {
         if address.is_ipv6() != self.local_addr()?.is_ipv6() {
             let reason = "connections cannot move to the other address family";

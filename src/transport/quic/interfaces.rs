@@ -1,12 +1,14 @@
-//! At which addresses a socket that is bound to all interfaces can be reached. It binds nothing and sends nothing.
+//! At which addresses a socket that is bound to all interfaces can be reached. It binds nothing and
+//! sends nothing.
 
 use std::{io, net::IpAddr};
 
 use crate::limits::QUIC_CANDIDATES_MAX;
 
-/// The addresses of this machine's interfaces that a peer may reach, best first and at most 8: `first`, then
-/// IPv4 and IPv6 by turns, so that a short list has both. Loopback is for peers on this machine, so it counts
-/// only if `first` is loopback; link-local addresses mean nothing without an interface's name.
+/// The addresses of this machine's interfaces that a peer may reach, best first and at most 8:
+/// `first`, then IPv4 and IPv6 by turns, so that a short list has both. Loopback is for peers on
+/// this machine, so it counts only if `first` is loopback; link-local addresses mean nothing
+/// without an interface's name.
 ///
 /// # Errors
 /// Those of the system when it is asked for its interfaces.

@@ -256,8 +256,9 @@ fn cut(reason: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: a connection has its one stream and room for no other; a peer that sends what is no frame is cut and told
-    //! why. Method: two endpoints on loopback, and what a peer that breaks the rules would ask of quinn.
+    //! Goal: a connection has its one stream and room for no other; a peer that sends what is no
+    //! frame is cut and told why. Method: two endpoints on loopback, and what a peer that breaks
+    //! the rules would ask of quinn.
 
     use std::{future::Future, pin::pin, task::Context};
 
