@@ -84,14 +84,37 @@ pub const CANDIDATES_MAX: usize = 32;
 pub const INBOX_NOTES_MAX: usize = 65_536;
 /// Bytes of those notes.
 pub const INBOX_BYTES_MAX: usize = 64 << 20;
-/// Notes handled between two looks at the inbox.
+/// Notes handled in one step of the control plane.
 pub const INBOX_BATCH: usize = 256;
+/// Addresses learnt or dropped in one step of the control plane, so that nobody waits long for its
+/// lock.
+pub const STEP_ADDRESSES_MAX: usize = 1_024;
+/// How long the rest of a remote Registry's list may take before what is not in it counts as gone.
+pub const LIST_AWAITED: Duration = Duration::from_secs(10);
+/// How long our own Registry's changes wait when they found no room.
+pub const CHANGES_WAIT: Duration = Duration::from_millis(20);
 /// Hyperties and data objects of one runtime.
 pub const RESOURCES_MAX: usize = 100_000;
 /// How long a registration at the domain registry lasts; it is renewed at half of it.
 pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3_600);
-/// Remote runtimes that one runtime keeps account of.
+/// Remote runtimes that one runtime keeps account of, unless configured otherwise.
 pub const REMOTES_MAX: usize = 65_536;
+/// How long a remote runtime is known after nothing depends on it any more. A stream that it gave
+/// or was given has ended by itself then.
+pub const REMOTE_KEEP: Duration = Duration::from_secs(600);
+/// Between two looks for remote runtimes that can be forgotten.
+pub const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How long one is known at least, when there is no room: until its look-up has led to a set-up.
+pub const MAKE_ROOM_KEEP: Duration = Duration::from_secs(2);
+/// Remote runtimes forgotten by one look; further ones soon after.
+pub const FORGET_MAX: usize = 64;
+/// Between two such looks when there is no room for a new one: it looks at all of them.
+pub const MAKE_ROOM_EVERY: Duration = Duration::from_secs(1);
+/// First wait between two looks at a path that is about to change; it doubles up to
+/// [`PATH_LOOK_MAX`].
+pub const PATH_LOOK: Duration = Duration::from_millis(50);
+/// Longest wait between two such looks.
+pub const PATH_LOOK_MAX: Duration = Duration::from_secs(1);
 /// Addresses associated with one remote runtime.
 pub const ASSOCIATIONS_MAX: usize = 1_000_000;
 /// Bytes of a Registry changes message that are not the list.
@@ -102,6 +125,16 @@ pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 pub const RETRY_CEILING: Duration = Duration::from_secs(30);
 /// A set-up must be live by then, or it has failed.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
+/// An invitation must be confirmed by the stub in whose name it came by then: four messages by
+/// Message Node.
+pub const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+/// Invitations in one runtime's name that may wait for that beside a set-up or connection that
+/// stands; beyond, the oldest gives way. As many as come, at a hundred a second, in the 80 ms that
+/// a genuine one needs.
+pub const CONTENDERS_MAX: usize = 8;
+/// How long a Requester that is due waits for such an invitation first; once, or a forger could
+/// stop it.
+pub const CONTENDER_WAIT: Duration = Duration::from_secs(1);
 /// Addresses being looked up or looked up in vain.
 pub const LOOK_UPS_MAX: usize = 65_536;
 /// When an address that was looked up in vain may be looked up again.
@@ -233,6 +266,9 @@ pub const RECONNECT_CEILING: Duration = Duration::from_secs(5);
 pub const P2P_OUTBOX_MESSAGES: usize = 8_192;
 /// Bytes of those frames.
 pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
+/// Between two looks at this machine's addresses. A set-up that began before a change is told of it
+/// by then.
+pub const INTERFACES_POLL: Duration = Duration::from_secs(2);
 /// How long the endpoint may take to tell its peers that it goes.
 pub const P2P_CLOSE: Duration = Duration::from_millis(500);
 /// Events of a runtime that wait to be read: what a peer's window and a stub's queue give back when both end at

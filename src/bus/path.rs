@@ -6,6 +6,7 @@ use crate::{
     address::Address,
     bus::{MessageBus, TargetReport},
     handover::Explained,
+    registry::Onward,
 };
 
 /// What `resolve` says of an address, and what the hand-over makes of it.
@@ -13,8 +14,9 @@ use crate::{
 pub struct PathReport {
     /// What `resolve` says.
     pub target: TargetReport,
-    /// The path that a message takes now, and why; `None` if no remote runtime is known for the address. It may
-    /// differ from what `resolve` says for a moment, while messages move from one path to the other.
+    /// The path that a message takes now, and why; `None` if no remote runtime is known for the
+    /// address, or it goes by Message Node whatever connection there is. It may differ from what
+    /// `resolve` says for a moment, while messages move from one path to the other.
     pub peer: Option<Explained>,
 }
 
@@ -22,7 +24,11 @@ impl MessageBus {
     /// Which path `to` takes now, and why. Sends nothing.
     pub fn path_of(&self, to: &Address<'_>, now: Instant) -> PathReport {
         let target = self.explain(to);
-        let peer = self.peer_of(to).map(|peer| {
+        let peer = match self.resolve(to).onward {
+            Onward::P2p { peer, .. } | Onward::MessageNode { peer: Some(peer), .. } => Some(peer),
+            _ => None,
+        };
+        let peer = peer.map(|peer| {
             let domain = to.domain();
             let guard = crossbeam_epoch::pin();
             let stub = crate::registry::resolve::stub_for(&self.table, &self.own, domain, &guard);

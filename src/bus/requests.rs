@@ -94,6 +94,12 @@ impl<T> Requests<T> {
         Ok(replaced)
     }
 
+    /// Who waits for this response, whose `to` is the `from` of the request. It goes on waiting.
+    pub fn asker(&self, response: &Message, to: &str) -> Option<&T> {
+        let key: Key = (to.into(), response.id()?.into());
+        self.waiting.get(&key).map(|waiting| &waiting.asker)
+    }
+
     /// Matches a response, whose `to` is the `from` of the request.
     pub fn answer(&mut self, response: &Message, to: &str, now: Instant) -> Answered<T> {
         let Some(id) = response.id() else { return Answered::Unexpected };

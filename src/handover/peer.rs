@@ -339,6 +339,11 @@ impl Peer {
         self.receiver.lock().gave(stream)
     }
 
+    /// True if no stream stands in either direction: a peer made anew would know as much.
+    pub fn is_at_rest(&self) -> bool {
+        !self.is_numbered() && self.receiver.lock().is_at_rest()
+    }
+
     /// True if messages to this peer are numbered now.
     pub fn is_numbered(&self) -> bool {
         self.sender.lock().has_stream()

@@ -138,6 +138,11 @@ impl Receiver {
         self.stream.as_ref().is_some_and(|of| of.id == stream)
     }
 
+    /// True if the other side has no stream of ours.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.stream.is_none()
+    }
+
     /// Gives the other side a stream, or reminds it of the one it has.
     pub(super) fn offer(&mut self, now: Instant) -> Posts {
         if self.stream.is_none() {

@@ -9,5 +9,5 @@ pub mod setup;
 pub mod signalling;
 
 pub use sandbox::StubSandbox;
-pub use setup::{Action, Setup, Step};
+pub use setup::{Action, Party, Setup, Step};
 pub use signalling::{Candidate, Description, Invitation, SignallingError, Transport};

@@ -5,10 +5,10 @@
 //! ```text
 //! Requester                                   Handler
 //!   allocate object R
-//!   create  R/subscription → Handler  ─────►  200, `created`; subscribes R/changes at its MN
+//!   create  R/subscription → Handler  ─────►  200 with a token, `created`; subscribes R/changes at its MN
 //!   in-progress on the 200            ◄─────  subscribe → R/subscription
 //!   200 with offer and candidates     ─────►  allocates object H
-//!   200                               ◄─────  create H/subscription → Requester
+//!   200                               ◄─────  create H/subscription → Requester, with the token
 //!                                             expects the offer's key on that 200
 //!   subscribe → H/subscription        ─────►  in-progress on the 200; 200 with answer and candidates
 //!   dials                             ─────►  probe, answered both ways: `live`
@@ -17,6 +17,11 @@
 //! **A key is believed when the Requester stub has confirmed the set-up.** Anybody can send an invitation that names
 //! another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it denies what it
 //! has not begun. So the Handler lets nobody in before its own invitation was answered 200.
+//!
+//! **An object is believed when its invitation has the token.** Anybody can as well invite the
+//! Requester in the Handler's name; only the Requester got the Handler's 200, with a random token
+//! in it, and only the Handler can repeat that. Without it nobody could tell whose key the
+//! Requester is about to dial.
 //!
 //! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer is
 //! for its owner to notice, who then lets it go.
@@ -27,7 +32,10 @@ use crate::{
     address::Url,
     limits,
     message::Message,
-    p2p::signalling::{Candidate, Description, Invitation, SignallingError, Transport, is_capable},
+    p2p::signalling::{
+        Candidate, Description, Invitation, SignallingError, Transport, is_capable, read_token,
+        write_token, wrong,
+    },
     registry::connections::Role,
     status::Status,
 };
@@ -82,6 +90,15 @@ pub enum Action {
         /// Further members of the body.
         members: Option<OwnedValue>,
     },
+    /// Send an update that nobody answers.
+    Tell {
+        /// `from`.
+        from: String,
+        /// `to`.
+        to: String,
+        /// `body`.
+        body: OwnedValue,
+    },
     /// Listen on our Connection object.
     Listen(Url),
     /// Fire a status event.
@@ -92,15 +109,24 @@ pub enum Action {
     Dial(Description),
 }
 
+/// Who we are in a set-up.
+#[derive(Clone, Debug)]
+pub struct Party {
+    /// Our stub.
+    pub stub: Url,
+    /// Our runtime.
+    pub runtime: Url,
+    /// The process life of our runtime.
+    pub incarnation: u128,
+    /// 128 random bits of this set-up, which a Handler has the Requester know it by.
+    pub token: u128,
+}
+
 /// The state of one set-up.
 #[derive(Debug)]
 pub struct Setup {
     role: Role,
-    /// Our stub and our runtime.
-    stub: Url,
-    runtime: Url,
-    /// The process life of our runtime.
-    incarnation: u128,
+    party: Party,
     /// Their stub: the Handler stub's URL, or the Requester stub that invited.
     peer_stub: Url,
     ours: Description,
@@ -110,16 +136,15 @@ pub struct Setup {
     capable: bool,
     /// What their object says, once it has been read.
     theirs: Option<Description>,
+    /// The other side has read what our object says.
+    observed: bool,
+    /// The Handler has answered our invitation, and with this token.
+    answered: Option<Option<u128>>,
 }
 
 impl Setup {
     /// A Requester's: the set-up of a connection to the runtime whose Handler stub is `handler`.
-    pub fn request(
-        (stub, runtime, incarnation): (Url, Url, u128),
-        handler: Url,
-        ours: Description,
-    ) -> (Self, Vec<Action>) {
-        let party = (stub, runtime, incarnation);
+    pub fn request(party: Party, handler: Url, ours: Description) -> (Self, Vec<Action>) {
         let setup = Setup::new(Role::Requester, party, handler, ours);
         let allocate = setup.allocate();
         (setup, vec![allocate])
@@ -127,7 +152,7 @@ impl Setup {
 
     /// A Handler's: the answer to `request`, an invitation that has been read.
     pub fn accept(
-        party: (Url, Url, u128),
+        party: Party,
         request: Message,
         invitation: &Invitation,
         ours: Description,
@@ -136,13 +161,19 @@ impl Setup {
         let mut setup = Setup::new(Role::Handler, party, peer_stub, ours);
         setup.capable = invitation.handover;
         setup.their_object = Some(invitation.object.clone());
-        let members = json!({ "value": { "handover": 1, "transport": Transport::Quic.word() } });
-        let mut actions = vec![
-            Action::Respond { request, code: 200, members: Some(members) },
-            Action::Status(Status::Created),
-        ];
+        let mut actions = vec![setup.agree(request), Action::Status(Status::Created)];
         actions.extend(setup.observe(&invitation.object));
         (setup, actions)
+    }
+
+    /// The Handler's 200 to an invitation; the same again if the same invitation comes again.
+    pub fn agree(&self, request: Message) -> Action {
+        let members = json!({ "value": {
+            "handover": 1,
+            "transport": Transport::Quic.word(),
+            "token": write_token(self.party.token),
+        }});
+        Action::Respond { request, code: 200, members: Some(members) }
     }
 
     /// True if the other side can move messages between paths.
@@ -176,21 +207,25 @@ impl Setup {
     ) -> Result<Vec<Action>, SignallingError> {
         match step {
             Step::Allocate => self.on_allocated(body),
-            Step::Invite => {
-                if let Some(value) = body.and_then(|body| body.get("value")) {
-                    self.capable |= is_capable(value);
-                }
-                let expected = self.theirs.as_ref().filter(|_| self.role == Role::Handler);
-                let expect = expected.map(|theirs| Action::Expect(theirs.fingerprint.clone()));
-                Ok(expect.into_iter().chain([Action::Status(Status::InProgress)]).collect())
-            }
+            Step::Invite => self.on_agreed(body),
             Step::Changes => Ok(vec![]),
             Step::Observe => self.on_described(body),
         }
     }
 
+    /// Who was asked for `step`, if it is a part of the other side; the Message Node's services are
+    /// not.
+    pub fn asked(&self, step: Step) -> Option<String> {
+        match step {
+            Step::Allocate | Step::Changes => None,
+            Step::Invite => Some(self.peer_stub.to_string()),
+            Step::Observe => self.their_object.as_ref().map(|of| format!("{of}/subscription")),
+        }
+    }
+
     /// The other side observes our object: `subscribe` to `<our object>/subscription`.
-    pub fn on_observed(&self, request: Message) -> Vec<Action> {
+    pub fn on_observed(&mut self, request: Message) -> Vec<Action> {
+        self.observed = true;
         let members = Some(self.ours.write(self.own_kind()));
         vec![Action::Respond { request, code: 200, members }]
     }
@@ -210,11 +245,22 @@ impl Setup {
                 expected: format!("`{}`", self.peer_stub),
             });
         }
-        self.capable |= invitation.handover;
-        self.their_object = Some(invitation.object.clone());
+        if self.answered.is_none_or(|token| token.is_some() && token != invitation.token) {
+            return Err(wrong("token", "that of the answer to our invitation"));
+        }
         let members = Some(json!({ "value": { "handover": 1 } }));
         let mut actions = vec![Action::Respond { request, code: 200, members }];
-        actions.extend(self.observe(&invitation.object));
+        match self.their_object.replace(invitation.object.clone()) {
+            // It had come before.
+            Some(known) if known == invitation.object => {}
+            Some(known) => {
+                let expected = format!("`{known}`, as before");
+                self.their_object = Some(known);
+                return Err(SignallingError::Wrong { member: "url", expected });
+            }
+            None => actions.extend(self.observe(&invitation.object)),
+        }
+        self.capable |= invitation.handover;
         Ok(actions)
     }
 
@@ -244,6 +290,32 @@ impl Setup {
         Ok(Some(Description { candidates: vec![candidate], ..theirs.clone() }))
     }
 
+    /// We can be reached at `candidates` now: those that are new are told to whoever has read our
+    /// object, as `update`s to `<our object>/changes`; who reads it later reads them there.
+    pub fn set_candidates(&mut self, candidates: &[Candidate]) -> Vec<Action> {
+        let mut told = Vec::new();
+        for candidate in candidates {
+            let ours = &mut self.ours.candidates;
+            if ours.contains(candidate) || ours.len() >= limits::CANDIDATES_MAX {
+                continue;
+            }
+            let attribute = format!("iceCandidates.{}", ours.len());
+            ours.push(*candidate);
+            let Some(object) = self.own_object.as_ref().filter(|_| self.observed) else { continue };
+            told.push(Action::Tell {
+                from: self.party.stub.to_string(),
+                to: format!("{object}/changes"),
+                body: json!({
+                    "attribute": attribute,
+                    "attributeType": "array",
+                    "operation": "add",
+                    "value": candidate.write(),
+                }),
+            });
+        }
+        told
+    }
+
     /// What tidies up after the set-up or the connection it made: our object is given back, our subscription
     /// to theirs ended. Nobody waits for the answers.
     pub fn tidy_up(&self) -> Vec<(&'static str, String, OwnedValue)> {
@@ -260,23 +332,18 @@ impl Setup {
         requests
     }
 
-    fn new(
-        role: Role,
-        (stub, runtime, incarnation): (Url, Url, u128),
-        peer_stub: Url,
-        ours: Description,
-    ) -> Self {
+    fn new(role: Role, party: Party, peer_stub: Url, ours: Description) -> Self {
         Setup {
             role,
-            stub,
-            runtime,
-            incarnation,
+            party,
             peer_stub,
             ours,
             own_object: None,
             their_object: None,
             capable: false,
             theirs: None,
+            observed: false,
+            answered: None,
         }
     }
 
@@ -298,8 +365,8 @@ impl Setup {
         Action::Request {
             step: Step::Allocate,
             kind: "create",
-            from: self.stub.to_string(),
-            to: allocation_service(&self.runtime),
+            from: self.party.stub.to_string(),
+            to: allocation_service(&self.party.runtime),
             body: json!({ "scheme": "connection", "value": { "number": 1 } }),
         }
     }
@@ -317,12 +384,13 @@ impl Setup {
         })?;
         self.own_object = Some(object.clone());
         let invitation = Invitation {
-            reporter: self.stub.clone(),
-            runtime: self.runtime.clone(),
+            reporter: self.party.stub.clone(),
+            runtime: self.party.runtime.clone(),
             object: object.clone(),
             transports: vec![Transport::Quic],
             handover: true,
-            incarnation: Some(self.incarnation),
+            incarnation: Some(self.party.incarnation),
+            token: (self.role == Role::Handler).then_some(self.party.token),
         };
         let invite = Action::Request {
             step: Step::Invite,
@@ -337,23 +405,34 @@ impl Setup {
     /// The Reporter–Observer pattern: updates by the Message Node, the present state from the reporter.
     fn observe(&self, object: &Url) -> [Action; 2] {
         let changes = format!("{object}/changes");
-        let body = json!({ "subscribe": [changes], "source": self.stub.as_str() });
+        let body = json!({ "subscribe": [changes], "source": self.party.stub.as_str() });
         [
             Action::Request {
                 step: Step::Changes,
                 kind: "subscribe",
-                from: self.stub.to_string(),
+                from: self.party.stub.to_string(),
                 to: subscription_manager(object),
                 body,
             },
             Action::Request {
                 step: Step::Observe,
                 kind: "subscribe",
-                from: self.stub.to_string(),
+                from: self.party.stub.to_string(),
                 to: format!("{object}/subscription"),
                 body: json!({}),
             },
         ]
+    }
+
+    /// Our invitation was answered 200: what a Handler waited for before it lets the other's key
+    /// in.
+    fn on_agreed(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
+        let value = body.and_then(|body| body.get("value"));
+        self.capable |= value.is_some_and(is_capable);
+        self.answered = Some(value.map(read_token).transpose()?.flatten());
+        let expected = self.theirs.as_ref().filter(|_| self.role == Role::Handler);
+        let expect = expected.map(|theirs| Action::Expect(theirs.fingerprint.clone()));
+        Ok([Action::Status(Status::InProgress)].into_iter().chain(expect).collect())
     }
 
     fn on_described(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {

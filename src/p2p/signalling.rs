@@ -58,6 +58,8 @@ pub struct Invitation {
     pub handover: bool,
     /// The process life of its runtime, if it says so: one of ours does.
     pub incarnation: Option<u128>,
+    /// What the Handler gave the Requester to know it by, in the Handler's own invitation.
+    pub token: Option<u128>,
 }
 
 impl Invitation {
@@ -93,7 +95,8 @@ impl Invitation {
         let handover = is_capable(value);
         let incarnation = value.get("incarnation").and_then(|text| text.as_str());
         let incarnation = incarnation.and_then(|text| u128::from_str_radix(text, 16).ok());
-        Ok(Invitation { reporter, runtime, object, transports, handover, incarnation })
+        let token = read_token(value)?;
+        Ok(Invitation { reporter, runtime, object, transports, handover, incarnation, token })
     }
 
     /// `body` of the invitation.
@@ -112,6 +115,9 @@ impl Invitation {
             // Inserting into an object cannot fail.
             let _ = value.insert("incarnation", format!("{incarnation:032x}"));
         }
+        if let (Some(token), Some(value)) = (self.token, body.get_mut("value")) {
+            let _ = value.insert("token", write_token(token));
+        }
         body
     }
 }
@@ -119,6 +125,21 @@ impl Invitation {
 /// True if a `value` announces the hand-over between paths.
 pub fn is_capable(value: &OwnedValue) -> bool {
     value.get("handover").and_then(ValueAsScalar::as_u64) == Some(1)
+}
+
+/// The `token` of a `value`, if it has one.
+///
+/// # Errors
+/// [`SignallingError`] if it is none.
+pub(super) fn read_token(value: &OwnedValue) -> Result<Option<u128>, SignallingError> {
+    let Some(token) = value.get("token") else { return Ok(None) };
+    let token = token.as_str().and_then(|text| u128::from_str_radix(text, 16).ok());
+    token.map(Some).ok_or(wrong("token", "a hexadecimal number of 128 bits"))
+}
+
+/// The member `token`.
+pub(super) fn write_token(token: u128) -> String {
+    format!("{token:032x}")
 }
 
 /// What a Connection object holds: how its reporter can be reached.
@@ -259,7 +280,7 @@ fn missing(member: &'static str) -> SignallingError {
     SignallingError::Missing { member }
 }
 
-fn wrong(member: &'static str, expected: &str) -> SignallingError {
+pub(super) fn wrong(member: &'static str, expected: &str) -> SignallingError {
     SignallingError::Wrong { member, expected: expected.to_owned() }
 }
 
@@ -325,6 +346,7 @@ mod tests {
             transports: vec![Transport::Quic],
             handover: true,
             incarnation: Some(7),
+            token: Some(8),
         };
         let body = invitation.write();
         assert_eq!(Invitation::read("connection://a/1/subscription", Some(&body)), Ok(invitation));

@@ -124,6 +124,11 @@ impl Connections {
             .map(|((stub, _), connection)| (stub, connection))
     }
 
+    /// Removes every entry of a runtime that is forgotten. O(entries).
+    pub fn forget(&mut self, remote: &Url) {
+        self.entries.retain(|(_, to), _| to != remote);
+    }
+
     /// Entries.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -42,7 +42,7 @@ pub struct RuntimeConfig {
     pub(super) ua: UaConfig,
     /// The Message Nodes; one of them for the runtime's own domain.
     pub nodes: Vec<NodeAddress>,
-    /// Where the P2P endpoint listens; `None`: on the address by which the own Message Node is reached.
+    /// Where the P2P endpoint listens; `None`: on all interfaces, by IPv4 and IPv6.
     pub p2p_address: Option<IpAddr>,
     /// Generic segmentation offload of QUIC; some network cards break on it.
     pub segmentation_offload: bool,

@@ -41,7 +41,8 @@ pub(super) fn drive(shared: &Shared, links: &Arc<P2pLinks>) -> Option<Instant> {
             ua.handle_timeout(now);
         }
         outputs.extend(std::iter::from_fn(|| ua.poll_output()));
-        ua.poll_timeout()
+        // The lock is let go between two steps, however much there is to do.
+        if ua.is_busy() { Some(now) } else { ua.poll_timeout() }
     };
     for output in outputs {
         carry_out(output, shared, links);
@@ -56,6 +57,10 @@ fn carry_out(output: Output, shared: &Shared, links: &Arc<P2pLinks>) {
         Output::Status { stub, value, resource, desc } => {
             info!(%stub, %value, %resource, desc, "P2P connection");
             shared.events.send(Event::Status { stub, value, resource, desc });
+        }
+        Output::PathChanged(change) => {
+            info!(remote = %change.remote, to = ?change.to, why = %change.why, "path");
+            shared.paths.tell(&change);
         }
         Output::Undelivered { message, code } => {
             shared.events.send(Event::Undelivered { message, code });

@@ -21,6 +21,9 @@ mod no_p2p;
 mod node_stub;
 #[cfg(feature = "quic")]
 mod p2p_links;
+mod paths;
+#[cfg(feature = "quic")]
+mod reach;
 mod shared;
 mod stub_queue;
 
@@ -30,6 +33,7 @@ use no_p2p as p2p_links;
 pub use config::{NodeAddress, RuntimeConfig, StartError};
 pub use events::{Event, Events};
 pub use hyperty::Hyperty;
+pub use paths::PathChanges;
 
 use std::{
     sync::{Arc, Weak},
@@ -55,6 +59,7 @@ use crate::{
 
 use node_stub::NodeStub;
 use p2p_links::P2pLinks;
+use paths::PathWatchers;
 use shared::{Shared, Task};
 
 /// A runtime that runs. Dropping it stops its tasks at once; [`Runtime::shut_down`] drains first.
@@ -100,6 +105,7 @@ impl Runtime {
             wake: Arc::new(Notify::new()),
             progress: Arc::new(Notify::new()),
             events: sender,
+            paths: PathWatchers::default(),
         });
         let links = Arc::new(P2pLinks::new(&config, shared.clone()));
         let wake = shared.wake.clone();
@@ -214,9 +220,24 @@ impl Runtime {
         self.bus.path_of(&url.address(), Instant::now())
     }
 
+    /// Tells each change of the path to a remote runtime, from now on.
+    pub fn watch_paths(&self) -> PathChanges {
+        self.shared.paths.watch()
+    }
+
     /// Cuts every direct connection, as if the network had.
     pub fn cut_connections(&self) {
         self.links.cut_all();
+    }
+
+    /// Moves the P2P endpoint to another UDP port, for who knows that the network under it is
+    /// another now. Connections that this runtime dialled go on; the others end with their idle
+    /// time and are made anew. No message is lost.
+    ///
+    /// # Errors
+    /// Those of the socket; nothing has changed then.
+    pub async fn rebind(&self) -> std::io::Result<()> {
+        self.links.rebind().await
     }
 
     /// Makes this runtime's P2P network swallow everything, or no more.

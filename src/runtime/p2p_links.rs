@@ -2,26 +2,24 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Weak},
     time::Instant,
 };
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::{
-    net::{UdpSocket, lookup_host},
-    task::AbortHandle,
-};
+use tokio::{task::AbortHandle, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
     limits,
     link::Outbox,
     p2p::{Candidate, Description},
-    runtime::{RuntimeConfig, shared::Shared},
+    runtime::{RuntimeConfig, reach::Reach, shared::Shared},
     transport::{
-        Flow,
+        Ended, Flow,
         quic::{
             Expectation, Fingerprint, LinkReceiver, QuicConfig, QuicEndpoint, QuicHandle, QuicLink,
         },
@@ -42,6 +40,11 @@ pub(super) struct P2pLinks {
 struct State {
     endpoint: Option<Arc<QuicEndpoint>>,
     acceptor: Option<AbortHandle>,
+    /// Looks for new addresses of this machine.
+    watcher: Option<AbortHandle>,
+    reach: Option<Arc<Reach>>,
+    /// Where peers were told to reach us.
+    candidates: Vec<Candidate>,
     /// Which connection the holder of a key belongs to, while it is expected.
     expected: HashMap<Fingerprint, (u64, Expectation)>,
     /// Connections being dialled or carried.
@@ -75,13 +78,11 @@ impl P2pLinks {
         if !self.enabled || self.state.lock().endpoint.is_some() {
             return;
         }
-        let address = match self.address {
-            Some(address) => address,
-            None => local_address_towards(node).await,
-        };
-        match QuicEndpoint::bind(SocketAddr::new(address, 0), self.config.clone()) {
-            Ok(endpoint) => self.bound(Arc::new(endpoint)),
-            Err(error) => warn!(%address, %error, "no P2P endpoint: messages go by Message Node"),
+        let reach = Reach { address: self.address, node: node.to_owned() };
+        let bind = |address| QuicEndpoint::bind(SocketAddr::new(address, 0), self.config.clone());
+        match reach.bind(bind) {
+            Ok(endpoint) => self.bound(Arc::new(endpoint), reach).await,
+            Err(error) => warn!(%error, "no P2P endpoint: messages go by Message Node"),
         }
     }
 
@@ -113,17 +114,26 @@ impl P2pLinks {
         let mut state = self.state.lock();
         let Some(endpoint) = state.endpoint.clone() else { return };
         match fingerprint.parse::<Fingerprint>() {
+            // Who comes with it would be taken for one of the two.
+            Ok(fingerprint) if state.expected.contains_key(&fingerprint) => {
+                drop(state);
+                self.down_soon(connection, "its key is another runtime's".to_owned());
+            }
             Ok(fingerprint) => {
                 let expectation = endpoint.expect(fingerprint);
                 state.expected.insert(fingerprint, (connection, expectation));
             }
             Err(error) => {
                 drop(state);
-                let reason = error.to_string();
-                let owner = self.clone();
-                tokio::spawn(async move { owner.down(connection, &reason) });
+                self.down_soon(connection, error.to_string());
             }
         }
+    }
+
+    /// Reports the end of a connection from a task of its own, for the caller's own.
+    fn down_soon(self: &Arc<Self>, connection: u64, reason: String) {
+        let owner = self.clone();
+        tokio::spawn(async move { owner.down(connection, &reason) });
     }
 
     /// Closes one connection, or gives up dialling or expecting it.
@@ -157,8 +167,8 @@ impl P2pLinks {
     /// Closes everything at once, without waiting.
     pub(super) fn cut_off(&self) {
         let mut state = self.state.lock();
-        if let Some(acceptor) = state.acceptor.take() {
-            acceptor.abort();
+        for task in [state.acceptor.take(), state.watcher.take()].into_iter().flatten() {
+            task.abort();
         }
         state.endpoint = None;
         state.expected.clear();
@@ -172,25 +182,51 @@ impl P2pLinks {
 
     /// Closes everything and waits, within a bound, until the peers were told.
     pub(super) async fn close(&self) {
-        let (endpoint, acceptor) = {
+        let (endpoint, tasks) = {
             let mut state = self.state.lock();
-            (state.endpoint.take(), state.acceptor.take())
+            (state.endpoint.take(), [state.acceptor.take(), state.watcher.take()])
         };
-        if let Some(acceptor) = acceptor {
-            acceptor.abort();
+        for task in tasks.into_iter().flatten() {
+            task.abort();
         }
         if let Some(endpoint) = endpoint {
             let _ = tokio::time::timeout(limits::P2P_CLOSE, endpoint.close("shut down")).await;
         }
     }
 
-    fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>) {
-        let Ok(address) = endpoint.local_addr() else { return };
-        let description = Description {
-            fingerprint: endpoint.fingerprint().to_string(),
-            candidates: vec![Candidate(address)],
+    /// Goes on with another UDP port. Connections that we dialled move there.
+    pub(super) async fn rebind(&self) -> io::Result<()> {
+        let endpoint = self.state.lock().endpoint.clone();
+        let Some(endpoint) = endpoint else { return Ok(()) };
+        endpoint.rebind(SocketAddr::new(endpoint.local_addr()?.ip(), 0))?;
+        self.look_around().await;
+        Ok(())
+    }
+
+    /// Looks where we can be reached now, and tells the control plane if that has changed. A
+    /// connection that stands goes on by QUIC's own means, or is made anew.
+    pub(super) async fn look_around(&self) {
+        let (endpoint, reach) = {
+            let state = self.state.lock();
+            (state.endpoint.clone(), state.reach.clone())
         };
-        info!(%address, "P2P endpoint");
+        let (Some(endpoint), Some(reach)) = (endpoint, reach) else { return };
+        let Ok(address) = endpoint.local_addr() else { return };
+        let candidates = reach.candidates(address.port()).await;
+        if candidates == self.state.lock().candidates {
+            return;
+        }
+        info!(?candidates, "the P2P endpoint is reached elsewhere now");
+        self.state.lock().candidates.clone_from(&candidates);
+        self.shared.with_ua(|ua| ua.set_candidates(candidates, Instant::now()));
+    }
+
+    async fn bound(self: &Arc<Self>, endpoint: Arc<QuicEndpoint>, reach: Reach) {
+        let Ok(address) = endpoint.local_addr() else { return };
+        let candidates = reach.candidates(address.port()).await;
+        info!(%address, ?candidates, "P2P endpoint");
+        let fingerprint = endpoint.fingerprint().to_string();
+        let description = Description { fingerprint, candidates: candidates.clone() };
         let accepting = endpoint.clone();
         let owner = self.clone();
         let acceptor = tokio::spawn(async move {
@@ -202,6 +238,9 @@ impl P2pLinks {
             let mut state = self.state.lock();
             state.acceptor = Some(acceptor.abort_handle());
             state.endpoint = Some(endpoint);
+            state.reach = Some(Arc::new(reach));
+            state.candidates = candidates;
+            state.watcher = Some(tokio::spawn(watch(Arc::downgrade(self))).abort_handle());
         }
         self.shared.with_ua(|ua| ua.set_local_description(description));
     }
@@ -220,8 +259,13 @@ impl P2pLinks {
         {
             let mut state = self.state.lock();
             let carried = state.links.entry(connection).or_default();
-            // Other dials have lost; this one aborts itself only when it has nothing more to do.
-            carried.retain(|carried| matches!(carried, Carried::Up(_)));
+            // Other dials have lost. One of them is the caller, which does nothing more that could
+            // be aborted.
+            for lost in carried.extract_if(.., |carried| matches!(carried, Carried::Dialling(..))) {
+                if let Carried::Dialling(_, task) = lost {
+                    task.abort();
+                }
+            }
             carried.push(Carried::Up(handle.clone()));
         }
         let ingress =
@@ -241,6 +285,10 @@ impl P2pLinks {
         let owner = self.clone();
         tokio::spawn(async move {
             let ended = link.run(outbox, receiver).await;
+            if matches!(ended, Ended::Protocol { .. }) {
+                warn!(%ended, "a peer was cut");
+                owner.shared.with_ua(|ua| ua.count_broken_frame());
+            }
             let fault = fault.lock().take().map(|fault: LinkFault| fault.to_string());
             owner.down(connection, &fault.unwrap_or_else(|| ended.to_string()));
         });
@@ -262,6 +310,15 @@ impl P2pLinks {
     fn down(&self, connection: u64, reason: &str) {
         self.state.lock().links.remove(&connection);
         self.shared.with_ua(|ua| ua.link_down(connection, reason, Instant::now()));
+    }
+}
+
+/// Looks around again and again, as long as there are links.
+async fn watch(links: Weak<P2pLinks>) {
+    loop {
+        sleep(limits::INTERFACES_POLL).await;
+        let Some(links) = links.upgrade() else { return };
+        links.look_around().await;
     }
 }
 
@@ -305,27 +362,5 @@ impl LinkReceiver for Receiver {
         self.now = Instant::now();
         self.ingress.on_room(self.now);
         self.shared.progress.notify_waiters();
-    }
-}
-
-/// The local address by which the host of a WebSocket URL is reached. Nothing is sent to find out.
-async fn local_address_towards(node: &str) -> IpAddr {
-    let fallback = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let authority = node.trim_start_matches("ws://").split('/').next().unwrap_or_default();
-    let with_port = match authority.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => authority.to_owned(),
-        _ => format!("{authority}:80"),
-    };
-    let Ok(mut found) = lookup_host(with_port).await else { return fallback };
-    let Some(remote) = found.next() else { return fallback };
-    let any: SocketAddr = match remote {
-        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
-    };
-    match UdpSocket::bind(any).await {
-        Ok(socket) if socket.connect(remote).await.is_ok() => {
-            socket.local_addr().map_or(fallback, |address| address.ip())
-        }
-        _ => fallback,
     }
 }

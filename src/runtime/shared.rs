@@ -5,7 +5,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 
-use crate::{runtime::events::EventSender, ua::RuntimeUa};
+use crate::{
+    runtime::{events::EventSender, paths::PathWatchers},
+    ua::RuntimeUa,
+};
 
 /// Shared by the control task, the links' tasks and the stubs' tasks.
 pub(super) struct Shared {
@@ -15,6 +18,7 @@ pub(super) struct Shared {
     /// Something has left a queue or a window.
     pub(super) progress: Arc<Notify>,
     pub(super) events: EventSender,
+    pub(super) paths: PathWatchers,
 }
 
 impl Shared {

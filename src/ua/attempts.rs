@@ -6,12 +6,12 @@
 use std::{sync::Arc, time::Instant};
 
 use crate::{
-    address::Url,
-    bus::{Drop, Note},
+    address::{Address, Url},
+    bus::Drop,
     limits,
-    link::{Delivery, DirectSink, Ingress, Sink},
+    link::{DirectSink, Ingress, Sink},
     message::Message,
-    p2p::{Action, Invitation, Setup, SignallingError, Step, Transport},
+    p2p::{Action, Candidate, Party, Setup, Step},
     registry::{ListenerKey, connections::Role},
     status::Status,
     ua::{Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE, stubs::DeployedStub},
@@ -20,9 +20,14 @@ use crate::{
 /// One set-up and the connection that came of it: one generation.
 pub(super) struct Attempt {
     pub(super) stub: Url,
-    role: Role,
+    pub(super) role: Role,
     pub(super) remote: Url,
-    generation: u64,
+    pub(super) generation: u64,
+    /// False for a contender: an invitation that is not proven yet, beside what stands. Nobody is
+    /// told of it.
+    pub(super) standing: bool,
+    /// The process life that invited.
+    pub(super) incarnation: Option<u128>,
     pub(super) setup: Setup,
     /// The connection, once it is up.
     pub(super) direct: Option<Arc<dyn DirectSink>>,
@@ -32,7 +37,7 @@ pub(super) struct Attempt {
     listeners: Vec<ListenerKey>,
     /// The set-up must be done by then.
     pub(super) deadline: Option<Instant>,
-    status: Status,
+    pub(super) status: Status,
 }
 
 impl RuntimeUa {
@@ -47,37 +52,17 @@ impl RuntimeUa {
         };
         let generation = self.next_generation(stub, remote);
         let (setup, actions) = Setup::request(self.party(stub), handler, local);
-        let id = self.add_attempt(stub, Role::Requester, remote, generation, setup, now);
+        let id = self.add_attempt(Role::Requester, (stub, remote), setup, now);
+        if let Some(attempt) = self.attempts.get_mut(&id) {
+            attempt.generation = generation;
+        }
         self.set_status(id, Status::Created, None, now);
         self.perform(id, actions, now);
     }
 
-    /// Somebody invites one of our stubs to observe a Connection object.
-    pub(super) fn on_invitation(
-        &mut self,
-        stub: &Url,
-        role: Role,
-        delivery: &Delivery,
-        now: Instant,
-    ) {
-        let message = &delivery.message;
-        if self.config.stubs == Stubs::Played {
-            return self.respond(message, 200, None, now);
-        }
-        let body = message.body_value();
-        let invitation = match Invitation::read(&message.from(), body.as_ref()) {
-            Ok(invitation) => invitation,
-            Err(error) => return self.answer(message, 400, &error.to_string(), now),
-        };
-        match role {
-            Role::Handler => self.on_invited(stub, &invitation, delivery, now),
-            Role::Requester => self.on_mirrored(stub, &invitation, message, now),
-        }
-    }
-
     /// The other side observes our Connection object.
     pub(super) fn on_observed(&mut self, attempt: u64, message: &Message, now: Instant) {
-        let Some(state) = self.attempts.get(&attempt) else { return };
+        let Some(state) = self.attempts.get_mut(&attempt) else { return };
         if message.from() != state.setup.peer_stub().as_str() {
             return self.answer(message, 403, "only the invited stub can observe this", now);
         }
@@ -90,7 +75,7 @@ impl RuntimeUa {
         let Some(state) = self.attempts.get_mut(&attempt) else { return };
         let from = message.from();
         let is_theirs = *from == *state.setup.peer_stub().as_str()
-            || state.setup.their_object().is_some_and(|object| from.starts_with(object.as_str()));
+            || state.setup.their_object().is_some_and(|object| is_below(&from, object));
         if !is_theirs || state.direct.is_some() {
             self.bus.drop_for(Drop::Control);
             return;
@@ -104,6 +89,23 @@ impl RuntimeUa {
         }
     }
 
+    /// Says at which addresses our P2P endpoint can be reached now; those new to a set-up that is
+    /// under way are told to the other side.
+    pub fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Instant) {
+        let Some(local) = &mut self.local else { return };
+        local.candidates.clone_from(&candidates);
+        let under_way: Vec<u64> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.direct.is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in under_way {
+            let told = self.attempts.get_mut(&id).map(|of| of.setup.set_candidates(&candidates));
+            self.perform(id, told.unwrap_or_default(), now);
+        }
+    }
+
     /// The response to a request of a set-up.
     pub(super) fn on_setup_answer(
         &mut self,
@@ -113,7 +115,9 @@ impl RuntimeUa {
         now: Instant,
     ) {
         let Some(state) = self.attempts.get_mut(&attempt) else { return };
+        let is_proof = step == Step::Invite && state.role == Role::Handler;
         match state.setup.on_response(step, response.body_value().as_ref()) {
+            Ok(_) if is_proof && !self.prove(attempt, now) => {}
             Ok(actions) => self.perform(attempt, actions, now),
             Err(error) => self.end_attempt(attempt, &error.to_string(), now),
         }
@@ -143,6 +147,12 @@ impl RuntimeUa {
     pub fn link_down(&mut self, connection: u64, reason: &str, now: Instant) {
         self.end_attempt(connection, reason, now);
         self.handle_notes(now);
+    }
+
+    /// A transport has cut a peer for bytes that are no frames. Its end comes by
+    /// [`RuntimeUa::link_down`].
+    pub fn count_broken_frame(&mut self) {
+        self.bus.drop_for(Drop::NotAMessage);
     }
 
     /// The peer has answered our probe.
@@ -178,6 +188,12 @@ impl RuntimeUa {
         };
         self.set_status(attempt, end, Some(reason), now);
         let Some(state) = self.attempts.remove(&attempt) else { return };
+        if !state.standing {
+            self.log(format!(
+                "an invitation in the name of {} was no good: {reason}",
+                state.remote
+            ));
+        }
         for key in state.listeners {
             self.bus.remove_listener(&key);
         }
@@ -214,19 +230,11 @@ impl RuntimeUa {
         }
     }
 
-    /// An invitation that nobody has answered went to an earlier life of `remote`: it is given up, and soon sent again.
-    pub(super) fn invite_anew(&mut self, remote: &Url, now: Instant) {
-        let unanswered = |of: &Attempt| of.remote == *remote && of.status == Status::Created;
-        let attempt = self.attempts.iter().find(|(_, of)| unanswered(of)).map(|(id, _)| *id);
-        if let (Some(attempt), Some(state)) = (attempt, self.remotes.get_mut(remote)) {
-            state.retries = 0;
-            self.end_attempt(attempt, "the invitation went to an earlier life of the runtime", now);
-        }
-    }
-
     /// The set-up or connection of `stub` to `remote` that has not ended.
     pub(super) fn attempt_of(&self, stub: &Url, remote: &Url) -> Option<u64> {
-        let of = |attempt: &Attempt| attempt.stub == *stub && attempt.remote == *remote;
+        let of = |attempt: &Attempt| {
+            attempt.standing && attempt.stub == *stub && attempt.remote == *remote
+        };
         self.attempts.iter().find(|(_, attempt)| of(attempt)).map(|(id, _)| *id)
     }
 
@@ -250,83 +258,7 @@ impl RuntimeUa {
         attempt.is_some_and(|attempt| attempt.setup.is_capable())
     }
 
-    fn on_invited(
-        &mut self,
-        stub: &Url,
-        invitation: &Invitation,
-        delivery: &Delivery,
-        now: Instant,
-    ) {
-        let message = &delivery.message;
-        let remote = invitation.runtime.clone();
-        let Some(local) = self.local.clone() else {
-            return self.answer(message, 503, "no P2P transport is up", now);
-        };
-        if !invitation.transports.contains(&Transport::Quic) {
-            let error = SignallingError::NoCommonTransport.to_string();
-            return self.answer(message, 400, &error, now);
-        }
-        if self.attempts.len() >= limits::P2P_CONNECTIONS_MAX || self.remote(&remote).is_none() {
-            return self.answer(message, 503, "over the bound of connections", now);
-        }
-        let own = self.remotes.get(&remote).and_then(|state| state.requester.clone());
-        if let Some(own) = own.and_then(|own| self.attempt_of(&own, &remote)) {
-            if !self.yields_to(own, &remote, invitation.incarnation) {
-                return self.answer(message, 409, "our own set-up to your runtime goes on", now);
-            }
-            self.end_attempt(own, "the other side's set-up goes first", now);
-            return self.take_again(delivery, now);
-        }
-        if let Some(old) = self.attempt_of(stub, &remote) {
-            self.end_attempt(old, "superseded by a new invitation", now);
-            return self.take_again(delivery, now);
-        }
-        if let Some(state) = self.remotes.get_mut(&remote) {
-            state.retry_at = None;
-            state.incarnation = invitation.incarnation;
-        }
-        let generation = self.next_generation(stub, &remote);
-        let party = self.party(stub);
-        let (setup, actions) = Setup::accept(party, message.clone(), invitation, local);
-        let id = self.add_attempt(stub, Role::Handler, &remote, generation, setup, now);
-        self.perform(id, actions, now);
-    }
-
-    /// When both sides set up at once, the runtime whose URL is lower stays Requester. A connection of ours that
-    /// is live is no more for the other side, or it would not invite; an invitation of ours that nobody has answered
-    /// went to an earlier life of the other side, if it is another now.
-    fn yields_to(&self, own: u64, remote: &Url, incarnation: Option<u128>) -> bool {
-        let known = self.remotes.get(remote).and_then(|state| state.incarnation);
-        let unanswered = self.attempts.get(&own).is_some_and(|of| of.status == Status::Created);
-        let is_another = known.is_some() && incarnation.is_some_and(|of| known != Some(of));
-        self.config.runtime > *remote || (unanswered && is_another)
-    }
-
-    /// Handles a message once more, behind the events that were fired meanwhile.
-    fn take_again(&mut self, delivery: &Delivery, now: Instant) {
-        if self.inbox.push(Note::Message(delivery.clone())).is_err() {
-            self.answer(&delivery.message, 503, "too much is to be handled", now);
-        }
-    }
-
-    fn on_mirrored(&mut self, stub: &Url, of: &Invitation, message: &Message, now: Instant) {
-        let attempt = self.attempt_of(stub, &of.runtime);
-        let Some((id, state)) = attempt.and_then(|id| Some((id, self.attempts.get_mut(&id)?)))
-        else {
-            return self.answer(message, 404, "no set-up to that runtime is under way", now);
-        };
-        match state.setup.on_mirrored(message.clone(), of) {
-            Ok(actions) => {
-                if let Some(state) = self.remotes.get_mut(&of.runtime) {
-                    state.incarnation = of.incarnation;
-                }
-                self.perform(id, actions, now);
-            }
-            Err(error) => self.answer(message, 400, &error.to_string(), now),
-        }
-    }
-
-    fn perform(&mut self, attempt: u64, actions: Vec<Action>, now: Instant) {
+    pub(super) fn perform(&mut self, attempt: u64, actions: Vec<Action>, now: Instant) {
         for action in actions {
             let Some(state) = self.attempts.get(&attempt) else { return };
             let stub = state.stub.clone();
@@ -338,6 +270,10 @@ impl RuntimeUa {
                 }
                 Action::Respond { request, code, members } => {
                     self.respond(&request, code, members, now);
+                }
+                Action::Tell { from, to, body } => {
+                    // Who was not told dials what it knows.
+                    self.tell("update", (&from, &to), &body, ingress, now);
                 }
                 Action::Listen(url) => {
                     let key = self.listen(url);
@@ -358,12 +294,10 @@ impl RuntimeUa {
         }
     }
 
-    fn add_attempt(
+    pub(super) fn add_attempt(
         &mut self,
-        stub: &Url,
         role: Role,
-        remote: &Url,
-        generation: u64,
+        (stub, remote): (&Url, &Url),
         setup: Setup,
         now: Instant,
     ) -> u64 {
@@ -373,7 +307,9 @@ impl RuntimeUa {
             stub: stub.clone(),
             role,
             remote: remote.clone(),
-            generation,
+            generation: 0,
+            standing: true,
+            incarnation: None,
             setup,
             direct: None,
             mini_listener: None,
@@ -385,22 +321,36 @@ impl RuntimeUa {
         id
     }
 
-    /// Notes the status and fires the event.
-    fn set_status(&mut self, attempt: u64, status: Status, desc: Option<&str>, now: Instant) {
+    /// Notes the status and fires the event, unless it is a contender's.
+    pub(super) fn set_status(
+        &mut self,
+        attempt: u64,
+        status: Status,
+        desc: Option<&str>,
+        now: Instant,
+    ) {
         let Some(state) = self.attempts.get_mut(&attempt) else { return };
         state.status = status;
+        if !state.standing {
+            return;
+        }
         let (stub, remote, generation) =
             (state.stub.clone(), state.remote.clone(), state.generation);
         self.fire(&stub, &remote, status, generation, desc, now);
     }
 
     /// Who we are in a set-up by `stub`.
-    fn party(&self, stub: &Url) -> (Url, Url, u128) {
-        (stub.clone(), self.config.runtime.clone(), self.incarnation)
+    pub(super) fn party(&self, stub: &Url) -> Party {
+        Party {
+            stub: stub.clone(),
+            runtime: self.config.runtime.clone(),
+            incarnation: self.incarnation,
+            token: (self.config.random)(),
+        }
     }
 
     /// Numbered by the stub, from 1, for each remote runtime.
-    fn next_generation(&mut self, stub: &Url, remote: &Url) -> u64 {
+    pub(super) fn next_generation(&mut self, stub: &Url, remote: &Url) -> u64 {
         let is_handler = *stub == self.handler_url();
         let Some(state) = self.remotes.get_mut(remote) else { return 1 };
         match is_handler {
@@ -414,6 +364,11 @@ impl RuntimeUa {
             }
         }
     }
+}
+
+/// True for what `object` covers.
+fn is_below(from: &str, object: &Url) -> bool {
+    Address::parse(from).is_ok_and(|from| object.address().covers(&from))
 }
 
 impl std::fmt::Debug for Attempt {

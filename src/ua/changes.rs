@@ -4,7 +4,7 @@
 //! Connection Registration for Handler". Without `body.operation` an update replaces the list; with `add` or
 //! `remove` it changes it.
 
-use std::{collections::HashSet, time::Instant};
+use std::time::Instant;
 
 use simd_json::{OwnedValue, json, prelude::*};
 
@@ -14,8 +14,6 @@ use crate::{
     limits,
     link::Delivery,
     message::{Kind, Message},
-    slab::Target,
-    status::Status,
     ua::{RuntimeUa, Stubs, exchange::Purpose},
 };
 
@@ -49,11 +47,13 @@ impl RuntimeUa {
     }
 
     pub(super) fn on_changes_accepted(&mut self, remote: &Url, response: &Message, now: Instant) {
-        let body = response.body_value();
-        let list = body.as_ref().and_then(|body| body.get("value"));
+        let mut body = response.body_value();
+        let more = body.as_ref().and_then(|body| body.get("more")).and_then(ValueAsScalar::as_u64);
+        let list = body.as_mut().and_then(|body| body.remove("value").ok().flatten());
         if let Some(state) = self.remotes.get_mut(remote) {
             state.changes_accepted = true;
-            self.replace_learnt(remote, list.map(urls).unwrap_or_default(), now);
+            let more = more.unwrap_or(0).min(limits::ASSOCIATIONS_MAX as u64) as usize;
+            self.learn_list(remote, list.unwrap_or_default(), Some(more), now);
         }
     }
 
@@ -73,22 +73,18 @@ impl RuntimeUa {
         let counts = message.kind() == Kind::Update
             && message.from() == registry
             && self.remotes.get(remote).is_some_and(|state| state.changes_accepted);
-        let body = message.body_value().filter(|_| counts);
+        let mut body = message.body_value().filter(|_| counts);
         // What is no list says nothing about what lives there: it must not empty the table.
-        let list = body.as_ref().and_then(|body| body.get("value")).filter(|list| list.is_array());
-        let Some(list) = list else {
+        let list = body.as_mut().and_then(|body| body.remove("value").ok().flatten());
+        let Some(list) = list.filter(|list| list.is_array()) else {
             self.bus.drop_for(Drop::Control);
             return;
         };
         let operation = body.as_ref().and_then(|body| body.get("operation"));
         match operation.map(|word| word.as_str().unwrap_or_default()) {
-            None => self.replace_learnt(remote, urls(list), now),
-            Some("add") => self.learn(remote, urls(list), now),
-            Some("remove") => {
-                for url in urls(list) {
-                    self.dissociate(remote, &url);
-                }
-            }
+            None => self.learn_list(remote, list, Some(0), now),
+            Some("add") => self.learn_list(remote, list, None, now),
+            Some("remove") => self.unlearn_list(remote, list),
             Some(_) => {
                 self.bus.drop_for(Drop::Control);
             }
@@ -121,7 +117,7 @@ impl RuntimeUa {
             return self.answer(message, 400, &reason, now);
         }
         let subscriber = Url::parse(&message.from()).ok();
-        let remote = subscriber.as_ref().and_then(|from| self.remote_at(from));
+        let remote = subscriber.as_ref().and_then(|from| self.remote_at(from, now));
         let (Some(remote), Some(changes)) = (remote, changes) else {
             return self.answer(message, 403, "only a runtime can subscribe to a Registry", now);
         };
@@ -141,8 +137,8 @@ impl RuntimeUa {
         let Some(changes) = self.own_changes() else { return };
         if self.remotes.values().any(|remote| remote.subscribed_here) {
             let body = json!({ "value": [url.as_str()], "operation": operation });
-            let (from, ingress) = (self.registry_url(), self.own_ingress());
-            self.tell("update", (&from, changes.as_str()), &body, ingress, now);
+            self.pending_changes.push_back((changes, body));
+            self.flush_changes(now);
         }
     }
 
@@ -155,18 +151,38 @@ impl RuntimeUa {
         self.bus.subscribe(changes, target);
         let mut lists = self.own_lists().into_iter();
         let first = lists.next().unwrap_or_default();
+        let mut more = 0;
         for list in lists {
-            self.pending_changes.push((changes.clone(), list));
+            more += list.len();
+            let body = json!({ "value": list, "operation": "add" });
+            self.pending_changes.push_back((changes.clone(), body));
         }
-        Some(json!({ "value": first }))
+        let mut members = json!({ "value": first });
+        if more > 0 {
+            // Inserting into an object cannot fail.
+            let _ = members.insert("more", more as u64);
+        }
+        Some(members)
     }
 
-    /// Sends what did not fit the response, after it.
-    fn flush_changes(&mut self, now: Instant) {
-        for (changes, list) in std::mem::take(&mut self.pending_changes) {
-            let body = json!({ "value": list, "operation": "add" });
+    /// Says what is to be said, in order; what finds no room waits, and so does what comes after
+    /// it.
+    pub(super) fn flush_changes(&mut self, now: Instant) {
+        self.changes_at = None;
+        while let Some((changes, body)) = self.pending_changes.front().cloned() {
             let (from, ingress) = (self.registry_url(), self.own_ingress());
-            self.tell("update", (&from, changes.as_str()), &body, ingress, now);
+            let heard = self.remotes.values().any(|remote| remote.subscribed_here);
+            if heard && !self.tell("update", (&from, changes.as_str()), &body, ingress, now) {
+                self.changes_at = Some(now + limits::CHANGES_WAIT);
+                return;
+            }
+            self.pending_changes.pop_front();
+        }
+    }
+
+    pub(super) fn changes_timeout(&mut self, now: Instant) {
+        if self.changes_at.is_some_and(|at| at <= now) {
+            self.flush_changes(now);
         }
     }
 
@@ -198,89 +214,13 @@ impl RuntimeUa {
         }
     }
 
-    fn replace_learnt(&mut self, remote: &Url, list: Vec<Url>, now: Instant) {
-        let keep: HashSet<&Url> = list.iter().collect();
-        let Some(state) = self.remotes.get(remote) else { return };
-        let gone: Vec<Url> =
-            state.learnt.keys().filter(|url| !keep.contains(url)).cloned().collect();
-        for url in gone {
-            if let Some(state) = self.remotes.get_mut(remote)
-                && let Some(target) = state.learnt.remove(&url)
-            {
-                self.bus.dissociate(target, [&url]);
-            }
-        }
-        self.learn(remote, list, now);
-        self.give_places_back(remote);
-    }
-
-    /// Gives back the places of earlier connections that no address points at any more.
-    fn give_places_back(&mut self, remote: &Url) {
-        let Some(state) = self.remotes.get_mut(remote) else { return };
-        let learnt = &state.learnt;
-        let is_used = |target: &Target| learnt.values().any(|used| used == target);
-        let (used, unused) = std::mem::take(&mut state.retired).into_iter().partition(is_used);
-        state.retired = used;
-        let unused: Vec<Target> = unused;
-        for target in unused {
-            self.bus.remove_place(target);
-        }
-    }
-
-    /// Says that `list` lives in `remote`, as long as the present connection stands.
-    fn learn(&mut self, remote: &Url, list: Vec<Url>, now: Instant) {
-        let Some(state) = self.remotes.get(remote) else { return };
-        let Some(target) = state.learning.filter(|_| state.peer.slot().status() == Status::Live)
-        else {
-            return;
-        };
-        let peer = state.peer.clone();
-        let room = limits::ASSOCIATIONS_MAX.saturating_sub(state.learnt.len());
-        let acceptable: Vec<Url> =
-            list.into_iter().filter(|url| self.may_live_in(remote, url)).take(room).collect();
-        for url in &acceptable {
-            if let Some(stub) = self.stub_towards(url) {
-                let _ = peer.bind(&stub, now);
-            }
-        }
-        self.bus.associate(target, &acceptable);
-        if let Some(state) = self.remotes.get_mut(remote) {
-            state.learnt.extend(acceptable.into_iter().map(|url| (url, target)));
-        }
-    }
-
-    /// A remote runtime can't claim our addresses, nor those of a third runtime.
-    fn may_live_in(&self, remote: &Url, url: &Url) -> bool {
-        let address = url.address();
-        let is_runtime = matches!(address.scheme(), "hyperty-runtime" | "runtime");
-        !address.is_bare()
-            && !self.bus.own().is_ours(&address)
-            && !self.registered.contains_key(url)
-            && (!is_runtime || remote.address().covers(&address))
-            && !self.is_associated_elsewhere(remote, url)
-    }
-
-    fn is_associated_elsewhere(&self, remote: &Url, url: &Url) -> bool {
-        self.remotes.iter().any(|(of, state)| {
-            of != remote
-                && state.peer.slot().is_live()
-                && (state.learnt.contains_key(url) || state.looked_up.contains(url))
-        })
-    }
-
     /// The remote runtime that `from` belongs to: one that is known, or the one whose Registry it is.
-    fn remote_at(&mut self, from: &Url) -> Option<Url> {
+    fn remote_at(&mut self, from: &Url, now: Instant) -> Option<Url> {
         if let Some(known) = self.remote_over(from) {
             return Some(known);
         }
         let runtime = Url::parse(from.as_str().strip_suffix("/registry")?).ok()?;
         let is_runtime = matches!(runtime.address().scheme(), "hyperty-runtime" | "runtime");
-        self.remote(&runtime).filter(|_| is_runtime).map(|_| runtime)
+        is_runtime.then(|| self.remote(&runtime, now).map(|_| ()))?.map(|()| runtime)
     }
-}
-
-/// The URL addresses in a list; what is none is passed over.
-fn urls(list: &OwnedValue) -> Vec<Url> {
-    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().filter_map(|url| Url::parse(url.as_str()?).ok()).collect()
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     address::{AddressError, Url},
     bus::P2pPolicy,
-    link::Sink,
+    handover::Reason,
+    link::{Path, Sink},
     message::{Message, ParseLimits},
     p2p::Description,
     status::Status,
@@ -34,6 +35,8 @@ pub struct UaConfig {
     pub limits: ParseLimits,
     /// How long traffic waits before it moves to a direct connection that came back.
     pub dwell: Duration,
+    /// Remote runtimes kept account of at once.
+    pub remotes_max: usize,
     /// The `user` in registrations at the domain registry.
     pub user: String,
     /// 128 random bits a call: incarnation, stream ids, jitter.
@@ -59,6 +62,7 @@ impl UaConfig {
             stubs: Stubs::Ours,
             limits: ParseLimits::default(),
             dwell: crate::limits::HANDOVER_DWELL,
+            remotes_max: crate::limits::REMOTES_MAX,
             random,
             tap: None,
         })
@@ -111,6 +115,8 @@ pub enum Output {
         /// Why, if it failed.
         desc: Option<String>,
     },
+    /// The messages for a remote runtime take another path.
+    PathChanged(PathChange),
     /// Dial the candidates; the peer must have the fingerprint. Report [`super::RuntimeUa::link_up`] or
     /// [`super::RuntimeUa::link_down`].
     Dial {
@@ -142,6 +148,21 @@ pub enum Output {
     },
     /// Something worth a line in the log.
     Log(String),
+}
+
+/// The messages for a remote runtime take another path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathChange {
+    /// The remote runtime, and so every address known to live there.
+    pub remote: Url,
+    /// The path until now; `None`: there was none.
+    pub from: Option<Path>,
+    /// The path from now on; `None`: there is none.
+    pub to: Option<Path>,
+    /// Why.
+    pub why: Reason,
+    /// True if the messages are numbered, so that the change costs and doubles none.
+    pub numbered: bool,
 }
 
 fn check(runtime: &Url) -> Result<(), RuntimeUrlError> {

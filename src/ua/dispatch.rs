@@ -124,7 +124,7 @@ impl RuntimeUa {
         let sender = Url::parse(&message.from()).ok();
         let known = sender.as_ref().and_then(|from| self.remote_over(from));
         // Somebody who knew an earlier life of ours: its peer tells it so.
-        let remote = known.or_else(|| self.meet_stub(stub, sender.as_ref()?));
+        let remote = known.or_else(|| self.meet_stub(stub, sender.as_ref()?, now));
         let (Some(remote), Some(body)) = (remote, message.body()) else {
             self.bus.drop_for(Drop::Control);
             return;
@@ -138,6 +138,7 @@ impl RuntimeUa {
                 self.log(format!("control from {remote} was not taken: {error}"));
             }
         }
+        self.look_at_path(&remote, now);
     }
 
     fn nothing_there(&mut self, message: &Message, now: Instant) {

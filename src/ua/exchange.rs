@@ -78,6 +78,12 @@ impl RuntimeUa {
     /// A response has come to one of our listeners.
     pub(super) fn on_response(&mut self, response: &Message, now: Instant) {
         let To::One(to) = response.to() else { return };
+        let asker = self.requests.asker(response, &to);
+        if asker.is_some_and(|purpose| !self.may_answer(purpose, &response.from())) {
+            // Somebody else's: the right one's is still awaited.
+            self.bus.drop_for(Drop::Control);
+            return;
+        }
         match self.requests.answer(response, &to, now) {
             Answered::Provisional => {}
             Answered::Unexpected => {
@@ -100,6 +106,19 @@ impl RuntimeUa {
 
     pub(super) fn log(&mut self, line: String) {
         self.outputs.push_back(Output::Log(line));
+    }
+
+    /// Numbers of requests can be guessed, so what another runtime is asked only it can answer.
+    fn may_answer(&self, purpose: &Purpose, from: &str) -> bool {
+        match purpose {
+            Purpose::Setup { attempt, step } => self
+                .attempts
+                .get(attempt)
+                .and_then(|of| of.setup.asked(*step))
+                .is_none_or(|asked| asked == from),
+            Purpose::Changes { remote, .. } => from == format!("{remote}/registry"),
+            _ => true,
+        }
     }
 
     fn on_granted(&mut self, purpose: Purpose, response: &Message, now: Instant) {

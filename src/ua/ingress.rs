@@ -102,7 +102,10 @@ impl P2pIngress {
         })?;
         let hop = match number {
             0 => None,
-            number => Some(self.announced.hop(number).ok_or(LinkFault::NoStream { number })?),
+            number => Some(self.announced.hop(number).ok_or_else(|| {
+                self.bus.drop_for(Drop::UnknownStream);
+                LinkFault::NoStream { number }
+            })?),
         };
         let checked = self.check_from(&message);
         let link = if checked.is_ok() { self.peer.link() } else { LinkId::FORGED };
@@ -116,6 +119,19 @@ impl P2pIngress {
     /// # Errors
     /// [`LinkFault`]: close the connection.
     pub fn on_control(&mut self, control: &[u8], now: Instant) -> Result<(), LinkFault> {
+        let taken = self.take_control(control, now);
+        if taken.is_err() {
+            self.bus.drop_for(Drop::Control);
+        }
+        taken
+    }
+
+    /// Room has come back in the connection's queue.
+    pub fn on_room(&self, now: Instant) {
+        self.peer.on_room(now);
+    }
+
+    fn take_control(&mut self, control: &[u8], now: Instant) -> Result<(), LinkFault> {
         let control = std::str::from_utf8(control).map_err(|_| LinkFault::ControlNotText)?;
         match control {
             PROBE => {
@@ -137,11 +153,6 @@ impl P2pIngress {
             self.note(Note::Peer { link: self.peer.link(), event });
         }
         Ok(())
-    }
-
-    /// Room has come back in the connection's queue.
-    pub fn on_room(&self, now: Instant) {
-        self.peer.on_room(now);
     }
 
     fn check_from(&mut self, message: &Message) -> Result<(), LinkFault> {

@@ -103,7 +103,7 @@ impl RuntimeUa {
     fn on_found(&mut self, address: &Url, remote: &Url, handler: Option<Url>, now: Instant) {
         self.associate(remote, address, now);
         let unknown_stream = self.look_ups.unknown_streams.remove(address);
-        let Some(state) = self.remote(remote) else { return };
+        let Some(state) = self.remote(remote, now) else { return };
         if handler.is_some() {
             state.handler = handler;
         }
@@ -115,10 +115,10 @@ impl RuntimeUa {
 
     /// A P2P stub of a runtime that is not known speaks of a hand-over: the runtime is known from now on, and control
     /// goes from `ours` to the stub.
-    pub(super) fn meet_stub(&mut self, ours: &Url, theirs: &Url) -> Option<Url> {
+    pub(super) fn meet_stub(&mut self, ours: &Url, theirs: &Url, now: Instant) -> Option<Url> {
         let remote = runtime_of_stub(theirs)?;
         let node = self.stub_towards(&remote)?;
-        let peer = self.remote(&remote)?.peer.clone();
+        let peer = self.remote(&remote, now)?.peer.clone();
         peer.set_endpoints(ours.clone(), theirs.clone());
         let _ = peer.set_stub(&node);
         Some(remote)

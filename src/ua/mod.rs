@@ -17,14 +17,18 @@ mod changes;
 mod config;
 mod dispatch;
 mod exchange;
+mod forget;
 mod ingress;
+mod invited;
+mod learn;
 mod look_up;
 mod node_leg;
+mod paths;
 mod remote;
 mod status_events;
 mod stubs;
 
-pub use config::{Output, RuntimeUrlError, Stubs, UaConfig};
+pub use config::{Output, PathChange, RuntimeUrlError, Stubs, UaConfig};
 pub use ingress::{LinkFault, NodeIngress, P2pIngress};
 
 use std::{
@@ -34,6 +38,7 @@ use std::{
 };
 
 use parking_lot::RwLock;
+use simd_json::OwnedValue;
 
 use crate::{
     address::Url,
@@ -47,6 +52,7 @@ use crate::{
 
 use attempts::Attempt;
 use exchange::Purpose;
+use learn::Work;
 use look_up::LookUps;
 use node_leg::NodeLeg;
 use remote::Remote;
@@ -77,6 +83,9 @@ pub struct RuntimeUa {
     removed_while_down: BTreeSet<Url>,
     connections: Connections,
     remotes: HashMap<Url, Remote>,
+    /// When to look for remote runtimes that are of no use any more, and when that last made room.
+    forget_at: Option<Instant>,
+    made_room_at: Option<Instant>,
     peers: Arc<RwLock<Vec<Arc<Peer>>>>,
     /// Wakes the owner when a peer's timer moved earlier.
     alarm: Option<Arc<dyn Fn() + Send + Sync>>,
@@ -87,8 +96,12 @@ pub struct RuntimeUa {
     look_ups: LookUps,
     /// Status events of our stubs that the inbox had no room for.
     unsaid: Vec<Unsaid>,
-    /// Registry changes that did not fit the response to a subscription.
-    pending_changes: Vec<(Url, Vec<String>)>,
+    /// Registry changes that are to be said, in order.
+    pending_changes: VecDeque<(Url, OwnedValue)>,
+    /// When those that found no room are said again.
+    changes_at: Option<Instant>,
+    /// Lists of addresses that are still to be worked through.
+    work: Work,
 }
 
 /// The link of the Registry's and the RuntimeUA's own messages.
@@ -123,6 +136,8 @@ impl RuntimeUa {
             removed_while_down: BTreeSet::new(),
             connections: Connections::default(),
             remotes: HashMap::new(),
+            forget_at: None,
+            made_room_at: None,
             peers: Arc::default(),
             alarm: None,
             stubs: HashMap::new(),
@@ -131,7 +146,9 @@ impl RuntimeUa {
             next_requester: 1,
             look_ups: LookUps::default(),
             unsaid: Vec::new(),
-            pending_changes: Vec::new(),
+            pending_changes: VecDeque::new(),
+            changes_at: None,
+            work: Work::default(),
             config,
         };
         ua.start();
@@ -169,18 +186,27 @@ impl RuntimeUa {
         (self.config.policy != P2pPolicy::Off).then(|| self.handler_url())
     }
 
-    /// Handles what the data plane has put into the inbox, in order.
+    /// Handles what the data plane has put into the inbox, in order, and lists of addresses that
+    /// came before. One call does a bounded part of it: call again while [`RuntimeUa::is_busy`],
+    /// and let others have the lock meanwhile.
     pub fn handle_notes(&mut self, now: Instant) {
+        let mut items = self.do_work(limits::STEP_ADDRESSES_MAX, now);
         let mut notes = Vec::new();
-        while self.inbox.try_drain(&mut notes, limits::INBOX_BATCH) > 0 {
+        let mut left = limits::INBOX_BATCH;
+        while left > 0 && self.inbox.try_drain(&mut notes, left) > 0 {
+            left = left.saturating_sub(notes.len());
             for note in notes.drain(..) {
                 self.handle_note(note, now);
+                items += 1;
+                // A short list takes effect before what came behind it.
+                items += self.do_work(limits::STEP_ADDRESSES_MAX.saturating_sub(items), now);
             }
             // The inbox has room again for the events that it had none for.
             for event in std::mem::take(&mut self.unsaid) {
                 self.say(event, now);
             }
         }
+        self.note_step(items);
     }
 
     /// What the owner has to do or to know; `None` when there is nothing more for now.
@@ -192,11 +218,17 @@ impl RuntimeUa {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let peers = self.remotes.values().filter_map(|remote| remote.peer.poll_timeout());
         let retries = self.remotes.values().filter_map(|remote| remote.retry_at);
+        let lists = self.remotes.values().filter_map(|remote| remote.outdated_until);
         let attempts = self.attempts.values().filter_map(|attempt| attempt.deadline);
-        [self.requests.poll_timeout(), self.bus.poll_timeout(), self.reregister_at]
+        let paths = self.remotes.values().filter_map(|remote| remote.watched.poll_timeout());
+        let own = [self.reregister_at, self.changes_at, self.forget_at];
+        [self.requests.poll_timeout(), self.bus.poll_timeout()]
             .into_iter()
             .flatten()
+            .chain(own.into_iter().flatten())
             .chain(peers)
+            .chain(lists)
+            .chain(paths)
             .chain(retries)
             .chain(attempts)
             .chain(self.look_ups.poll_timeout())
@@ -214,6 +246,10 @@ impl RuntimeUa {
         self.retries_timeout(now);
         self.look_ups_timeout(now);
         self.registrations_timeout(now);
+        self.changes_timeout(now);
+        self.lists_timeout(now);
+        self.paths_timeout(now);
+        self.forget_timeout(now);
         self.handle_notes(now);
     }
 

@@ -240,7 +240,7 @@ impl RuntimeUa {
         self.request("subscribe", (from, &to), &body, ingress, purpose, now);
     }
 
-    fn unsubscribe_path(&mut self, from: &str, stub: &Url, now: Instant) {
+    pub(super) fn unsubscribe_path(&mut self, from: &str, stub: &Url, now: Instant) {
         let to = self.subscription_manager();
         let body = json!({ "unsubscribe": [stub.as_str()] });
         let ingress = self.own_ingress();

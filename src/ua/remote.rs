@@ -16,7 +16,7 @@ use crate::{
     registry::{ListenerKey, Place},
     slab::Target,
     status::Status,
-    ua::{Output, RuntimeUa, Stubs},
+    ua::{Output, RuntimeUa, Stubs, paths::Watched},
 };
 
 /// One remote runtime.
@@ -29,6 +29,12 @@ pub(super) struct Remote {
     /// Addresses learnt from the remote Registry over the present connection, or over one that has gone
     /// (then they are retired, and stay for numbering).
     pub(super) learnt: HashMap<Url, Target>,
+    /// What earlier lists said, to be dropped when the present one is whole, and their places.
+    pub(super) outdated: Vec<(HashMap<Url, Target>, Vec<Target>)>,
+    /// How many addresses of the present list are still to come; by then, at the latest, they count
+    /// as not there.
+    pub(super) awaited: usize,
+    pub(super) outdated_until: Option<Instant>,
     /// Where addresses learnt over the present connection point.
     pub(super) learning: Option<Target>,
     /// Where addresses learnt over earlier connections point, until the list is replaced.
@@ -57,6 +63,14 @@ pub(super) struct Remote {
     /// When the Requester tries again, and how often it has in a row.
     pub(super) retry_at: Option<Instant>,
     pub(super) retries: u32,
+    /// A retry has already waited for an invitation in this runtime's name.
+    pub(super) has_waited: bool,
+    /// It was not reached for so long that no set-up is tried any more.
+    pub(super) given_up: bool,
+    /// Which path was told last.
+    pub(super) watched: Watched,
+    /// When anything last depended on it, as far as was looked.
+    pub(super) used_at: Instant,
     /// Generations counted by the Handler stub and by the Requester stub.
     pub(super) handler_generation: u64,
     pub(super) requester_generation: u64,
@@ -64,17 +78,22 @@ pub(super) struct Remote {
 
 impl RuntimeUa {
     /// The remote runtime `url`, known from now on. `None` at the bound, or if it is ourselves.
-    pub(super) fn remote(&mut self, url: &Url) -> Option<&mut Remote> {
+    pub(super) fn remote(&mut self, url: &Url, now: Instant) -> Option<&mut Remote> {
         if self.bus.own().is_ours(&url.address()) {
             return None;
         }
         if !self.remotes.contains_key(url) {
-            if self.remotes.len() >= limits::REMOTES_MAX {
-                self.log(format!("{url} is not taken up: {} runtimes are", limits::REMOTES_MAX));
+            let remotes_max = self.config.remotes_max;
+            if self.remotes.len() >= remotes_max {
+                self.make_room(now);
+            }
+            if self.remotes.len() >= remotes_max {
+                self.log(format!("{url} is not taken up: {remotes_max} runtimes are"));
                 return None;
             }
-            let remote = self.new_remote(url);
+            let remote = self.new_remote(url, now);
             self.remotes.insert(url.clone(), remote);
+            self.forget_later(now);
         }
         self.remotes.get_mut(url)
     }
@@ -86,7 +105,7 @@ impl RuntimeUa {
         if bus.own().is_ours(&address.address()) || self.registered.contains_key(address) {
             return;
         }
-        let Some(state) = self.remote(remote) else { return };
+        let Some(state) = self.remote(remote, now) else { return };
         if state.looked_up.len() + state.learnt.len() >= limits::ASSOCIATIONS_MAX {
             return;
         }
@@ -111,15 +130,19 @@ impl RuntimeUa {
     /// `resolve` turns to the direct connection: the path's listeners stand. `path`: the p2p-connectionUrl of a
     /// Handler's connection, the stub's URL of a Requester's.
     pub(super) fn turn_to_direct(&mut self, remote: &Url, path: &Url, now: Instant) {
+        let has_list = self.has_list_of(remote);
         let Some(state) = self.remotes.get_mut(remote) else { return };
         let Some((stub, _)) = state.direct.clone().filter(|(_, of)| of == path) else { return };
         let peer = state.peer.clone();
         state.epoch += 1;
         state.retries = 0;
         state.retry_at = None;
+        state.has_waited = false;
+        state.given_up = false;
         let place = Place::Learnt { peer: peer.clone(), generation: state.epoch };
+        let is_unused = state.learnt.is_empty() && state.outdated.is_empty() && !has_list;
         match state.learning.replace(self.bus.add_place(place)) {
-            Some(unused) if state.learnt.is_empty() => {
+            Some(unused) if is_unused => {
                 self.bus.remove_place(unused);
             }
             past => state.retired.extend(past),
@@ -136,6 +159,7 @@ impl RuntimeUa {
         if self.config.stubs == Stubs::Ours && self.is_capable(&stub, remote) {
             peer.offer(now);
         }
+        self.look_at_path(remote, now);
         self.subscribe_to_changes(remote, now);
     }
 
@@ -161,6 +185,8 @@ impl RuntimeUa {
             self.bus.unsubscribe(&changes, target);
         }
         peer.close_direct(now);
+        self.look_at_path(remote, now);
+        self.forget_later(now);
     }
 
     /// Time has come for something at a peer.
@@ -175,6 +201,7 @@ impl RuntimeUa {
             let bus = self.bus.clone();
             peer.handle_timeout(now, &mut |delivery| bus.deliver(delivery, now).map(taken));
             self.collect_outcomes(&peer);
+            self.look_at_path(peer.remote(), now);
         }
     }
 
@@ -248,7 +275,7 @@ impl RuntimeUa {
         Some(of.peer.remote().clone())
     }
 
-    fn new_remote(&mut self, url: &Url) -> Remote {
+    fn new_remote(&mut self, url: &Url, now: Instant) -> Remote {
         let random = self.config.random.clone();
         let config = Config { dwell: self.config.dwell, ..Config::default() };
         let link = self.new_link();
@@ -265,6 +292,9 @@ impl RuntimeUa {
             target,
             looked_up: HashSet::new(),
             learnt: HashMap::new(),
+            outdated: Vec::new(),
+            awaited: 0,
+            outdated_until: None,
             learning: None,
             retired: Vec::new(),
             epoch: 0,
@@ -279,6 +309,10 @@ impl RuntimeUa {
             requester_path: false,
             retry_at: None,
             retries: 0,
+            has_waited: false,
+            given_up: false,
+            watched: Watched::default(),
+            used_at: now,
             handler_generation: 0,
             requester_generation: 0,
         }

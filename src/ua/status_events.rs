@@ -128,7 +128,7 @@ impl RuntimeUa {
         match event.status {
             Status::Created | Status::InProgress => {
                 // An entry at once, so that no second set-up starts from this side.
-                self.remote(&event.remote);
+                self.remote(&event.remote, now);
             }
             Status::Live => self.on_live(event, now),
             Status::Failed | Status::Disconnected => self.on_end(event, now),
@@ -136,7 +136,7 @@ impl RuntimeUa {
     }
 
     fn on_live(&mut self, event: &StatusEvent, now: Instant) {
-        if self.remote(&event.remote).is_some() {
+        if self.remote(&event.remote, now).is_some() {
             self.carry_by(&event.stub, event.role, &event.remote, now);
         }
     }
@@ -177,7 +177,10 @@ impl RuntimeUa {
     fn on_end(&mut self, event: &StatusEvent, now: Instant) {
         self.leave(event, event.status, now);
         self.turn_to_other(&event.remote, now);
-        if event.role == Role::Requester {
+        // A connection that we wanted ourselves is not given up because an invitation came to
+        // nothing.
+        let wanted = self.remotes.get(&event.remote).is_some_and(|state| state.handler.is_some());
+        if event.role == Role::Requester || (wanted && event.status == Status::Failed) {
             self.schedule_retry(&event.remote, now);
         }
     }

@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct DeployedStub {
     pub(super) sandbox: StubSandbox,
     /// The URL's listener on the MessageBus, and the status listener.
-    _listeners: [ListenerKey; 2],
+    listeners: [ListenerKey; 2],
 }
 
 impl DeployedStub {
@@ -49,7 +49,7 @@ impl RuntimeUa {
         let entrance = Listener { url: url.clone(), link: Some(link), sink: sandbox.entrance() };
         let Ok(status) = url.join("status") else { return };
         let listeners = [self.bus.add_path_listener(entrance), self.listen(status)];
-        self.stubs.insert(url, DeployedStub { sandbox, _listeners: listeners });
+        self.stubs.insert(url, DeployedStub { sandbox, listeners });
     }
 
     /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is deployed
@@ -63,6 +63,18 @@ impl RuntimeUa {
         }
         let owner = self.stubs.values().find(|stub| stub.covers(from.as_str()));
         owner.map_or(Ingress::LOCAL, DeployedStub::ingress)
+    }
+
+    /// The Requester stub of a runtime that is forgotten goes, with its path.
+    pub(super) fn remove_requester(&mut self, stub: &Url, now: Instant) {
+        let Some(deployed) = self.stubs.remove(stub) else { return };
+        for key in &deployed.listeners {
+            self.bus.remove_listener(key);
+        }
+        if self.is_open() && self.config.stubs == Stubs::Ours {
+            let from = self.registry_url();
+            self.unsubscribe_path(&from, stub, now);
+        }
     }
 
     /// Wants a connection to `remote`: deploys the Requester, if there is no connection and none on its way.
@@ -131,7 +143,7 @@ impl RuntimeUa {
     pub(super) fn schedule_retry(&mut self, remote: &Url, now: Instant) {
         let random = (self.config.random)();
         if self.config.stubs == Stubs::Ours
-            && let Some(state) = self.remotes.get_mut(remote)
+            && let Some(state) = self.remotes.get_mut(remote).filter(|state| !state.given_up)
         {
             state.schedule_retry(random, now);
         }
@@ -148,11 +160,25 @@ impl RuntimeUa {
             if let Some(state) = self.remotes.get_mut(&remote) {
                 state.retry_at = None;
             }
+            if self.waits_for_contender(&remote, now) {
+                continue;
+            }
             match self.is_open() {
                 true => self.request_connection(&remote, now),
                 false => self.schedule_retry(&remote, now),
             }
         }
+    }
+
+    /// An invitation is about to be proven, or not: our own set-up waits for that, but once only.
+    fn waits_for_contender(&mut self, remote: &Url, now: Instant) -> bool {
+        let contends = self.contenders(remote) > 0;
+        let Some(state) = self.remotes.get_mut(remote) else { return false };
+        let waits = contends && !std::mem::replace(&mut state.has_waited, contends);
+        if waits {
+            state.retry_at = Some(now + limits::CONTENDER_WAIT);
+        }
+        waits
     }
 
     /// The last segment of the p2p-connectionUrl.
@@ -190,7 +216,7 @@ impl RuntimeUa {
 
     /// A connection to `remote` exists or is being set up, by either side.
     pub(super) fn has_connection(&self, remote: &Url) -> bool {
-        self.attempts.values().any(|attempt| attempt.remote == *remote)
+        self.attempts.values().any(|attempt| attempt.standing && attempt.remote == *remote)
             || self.connections.to_runtime(remote).any(|(_, of)| !of.status.is_end())
     }
 }

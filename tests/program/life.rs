@@ -40,7 +40,7 @@ fn ends_well(mut program: Program) -> Vec<Value> {
 #[test]
 fn messages_move_to_the_direct_connection() {
     let (_node, url) = Program::node(0);
-    let mut alice = Program::runtime("alice", &url, &[]);
+    let mut alice = Program::runtime("alice", &url, &["--paths"]);
     let mut bob = Program::runtime("bob", &url, &[]);
     alice.say(update("alice", "bob", 1));
     let first = bob.message();
@@ -52,6 +52,11 @@ fn messages_move_to_the_direct_connection() {
     assert_eq!(live["resource"], runtime_url("bob"));
     let requester = format!("{}/p2prequester/", runtime_url("alice"));
     assert!(live["stub"].as_str().unwrap().starts_with(&requester), "{live}");
+    let moved = alice.until("the path", |event| event["event"] == "path");
+    assert_eq!(
+        (&moved["resource"], &moved["from"], &moved["to"]),
+        (&live["resource"], &"message-node".into(), &"p2p".into())
+    );
 
     let next = send_until(("alice", &mut alice), ("bob", &mut bob), 2, "p2p");
     exchange(("alice", &mut alice), ("bob", &mut bob), next);
@@ -62,6 +67,7 @@ fn messages_move_to_the_direct_connection() {
     assert!(late.iter().all(|event| event["event"] != "message"), "none comes twice: {late:?}");
     let late = ends_well(bob);
     assert!(late.iter().all(|event| event["event"] != "message"), "none comes twice: {late:?}");
+    assert!(late.iter().all(|event| event["event"] != "path"), "nobody asked: {late:?}");
 }
 
 /// Goal: a runtime that is killed is noticed within 3 s; what is in doubt is told; it comes back under its URL as a new

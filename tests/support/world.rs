@@ -56,7 +56,13 @@ pub(crate) struct World {
     pub(crate) expected_keys: Vec<String>,
     /// Every attempt to dial fails at once.
     pub(crate) dials_fail: bool,
+    /// Sees each message without a number that a runtime sends to its Message Node, and may put
+    /// another in its place.
+    pub(crate) meddle: Option<Meddler>,
 }
+
+/// What is sent instead of a message; `None`: the message itself.
+type Meddler = Box<dyn FnMut(&Value) -> Option<Value>>;
 
 type Flight<T> = VecDeque<(Instant, T)>;
 
@@ -75,6 +81,7 @@ impl World {
             nodes_made: 1,
             expected_keys: Vec::new(),
             dials_fail: false,
+            meddle: None,
         };
         for name in names {
             let number = world.parties.len() as u8;
@@ -328,7 +335,7 @@ impl World {
             );
             moved = true;
         }
-        if !party.ua.inbox().is_empty() {
+        if party.ua.is_busy() {
             party.ua.handle_notes(now);
             moved = true;
         }
@@ -343,7 +350,8 @@ impl World {
         let party = &mut self.parties[at];
         match output {
             Output::Ready => party.ready = true,
-            Output::Status { stub, value, resource, .. } => {
+            Output::Status { stub, value, resource, desc } => {
+                party.reasons.extend(desc);
                 party.statuses.push((stub, value, resource));
             }
             Output::Dial { connection, .. } if self.dials_fail => {
@@ -361,6 +369,7 @@ impl World {
             }
             Output::Close { connection, reason } => self.close(at, connection, &reason),
             Output::Undelivered { message, code } => party.undelivered.push((code, message)),
+            Output::PathChanged(change) => party.paths.push(change),
             Output::Log(line) => party.log.push(line),
         }
     }
@@ -374,7 +383,16 @@ impl World {
             let mut queued = Vec::new();
             party.stub.try_drain(&mut queued, 256);
             moved |= !queued.is_empty();
-            party.up.extend(queued.iter().map(|item| (now + NODE_LATENCY, encode(item))));
+            for item in &queued {
+                let mut bytes = encode(item);
+                if let (Some(meddle), Outgoing::Message { hop: None, .. }) =
+                    (&mut self.meddle, item)
+                    && let Some(other) = meddle(&serde_json::from_slice(&bytes).expect("JSON"))
+                {
+                    bytes = other.to_string().into();
+                }
+                party.up.push_back((now + NODE_LATENCY, bytes));
+            }
         }
         let mut ended = false;
         for frame in due(&mut party.up, now) {

@@ -3,11 +3,12 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::{
-    ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime, ServerConfig,
-    TokioRuntime, TransportConfig,
+    AsyncUdpSocket, ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime,
+    ServerConfig, TokioRuntime, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::pki_types::CertificateDer,
 };
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
@@ -47,6 +48,9 @@ pub struct QuicEndpoint {
 impl QuicEndpoint {
     /// Binds `address` (port 0: any) and makes a new key. Must be called within a tokio runtime.
     ///
+    /// The unspecified IPv6 address takes IPv4 as well: one socket for every interface and both
+    /// families.
+    ///
     /// # Errors
     /// Those of the socket; [`super::ConfigError`] as `InvalidInput`.
     pub fn bind(address: SocketAddr, config: QuicConfig) -> io::Result<QuicEndpoint> {
@@ -58,8 +62,7 @@ impl QuicEndpoint {
         let accepting = Arc::new(config.transport(0).map_err(invalid)?);
         let dialling = Arc::new(config.transport(1).map_err(invalid)?);
 
-        let socket = TokioRuntime.wrap_udp_socket(std::net::UdpSocket::bind(address)?)?;
-        let socket = BlackholeSocket { inner: socket, switch: blackhole.clone() };
+        let socket = socket(address, &blackhole)?;
         let tls = identity.server(&expected).map_err(io::Error::other)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
@@ -67,7 +70,7 @@ impl QuicEndpoint {
         let endpoint = Endpoint::new_with_abstract_socket(
             EndpointConfig::default(),
             Some(server),
-            Arc::new(socket),
+            socket,
             Arc::new(TokioRuntime),
         )?;
 
@@ -93,6 +96,20 @@ impl QuicEndpoint {
     /// Those of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Goes on with another local address: connections that we dialled move there and lose nothing,
+    /// for their peers follow; those that we accepted end with their idle time, for QUIC has only
+    /// its clients move.
+    ///
+    /// # Errors Those of the socket, and `InvalidInput` for the other address family; the old
+    /// address is kept then.
+    pub fn rebind(&self, address: SocketAddr) -> io::Result<()> {
+        if address.is_ipv6() != self.local_addr()?.is_ipv6() {
+            let reason = "connections cannot move to the other address family";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+        }
+        self.endpoint.rebind_abstract(socket(address, &self.blackhole)?)
     }
 
     /// Our key's fingerprint, for the `connectionDescription`.
@@ -137,7 +154,9 @@ impl QuicEndpoint {
         let mut client = ClientConfig::new(Arc::new(tls));
         client.transport_config(self.dialling.clone());
         let mut attempts = JoinSet::new();
-        for &candidate in candidates.iter().take(QUIC_CANDIDATES_MAX) {
+        let both = self.local_addr().map_err(failed)?.is_ipv6();
+        let within_reach = candidates.iter().filter(|candidate| both || candidate.is_ipv4());
+        for &candidate in within_reach.take(QUIC_CANDIDATES_MAX) {
             attempts.spawn(attempt(self.endpoint.clone(), client.clone(), candidate));
         }
         let after = self.config.handshake;
@@ -165,6 +184,17 @@ impl Drop for QuicEndpoint {
         self.acceptor.abort();
         self.endpoint.set_server_config(None);
     }
+}
+
+/// A UDP socket behind `switch`; an unspecified IPv6 address takes IPv4 as well.
+fn socket(address: SocketAddr, switch: &Blackhole) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    let inner = TokioRuntime.wrap_udp_socket(socket.into())?;
+    Ok(Arc::new(BlackholeSocket { inner, switch: switch.clone() }))
 }
 
 type Attempt = (quinn::Connection, quinn::SendStream, quinn::RecvStream);

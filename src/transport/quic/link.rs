@@ -53,7 +53,13 @@ impl QuicHandle {
 
     /// The peer's address at the moment; it changes when the peer's network does.
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.remote_address()
+        let address = self.0.remote_address();
+        SocketAddr::new(address.ip().to_canonical(), address.port())
+    }
+
+    /// UDP datagrams sent so far: what gathering spares.
+    pub fn datagrams_sent(&self) -> u64 {
+        self.0.stats().udp_tx.datagrams
     }
 
     /// The smoothed round trip.
@@ -246,4 +252,73 @@ fn ended(error: ConnectionError) -> Ended {
 /// `reason` within the bound of what is sent, cut between characters.
 fn cut(reason: &str) -> &str {
     &reason[..reason.floor_char_boundary(CLOSE_REASON_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: a connection has its one stream and room for no other; a peer that sends what is no
+    //! frame is cut and told why. Method: two endpoints on loopback, and what a peer that breaks
+    //! the rules would ask of quinn.
+
+    use std::{future::Future, pin::pin, task::Context};
+
+    use super::*;
+    use crate::transport::quic::{QuicConfig, QuicEndpoint};
+
+    struct Nobody;
+
+    impl LinkReceiver for Nobody {
+        fn on_message(&mut self, number: u64, _: Bytes) -> Flow {
+            panic!("{number} is taken for a message")
+        }
+
+        fn on_control(&mut self, control: Bytes) {
+            panic!("{control:?} is taken for control")
+        }
+    }
+
+    async fn pair() -> (QuicEndpoint, QuicEndpoint, QuicLink, QuicLink) {
+        let end = || QuicEndpoint::bind(([127, 0, 0, 1], 0).into(), QuicConfig::default()).unwrap();
+        let (alice, bob) = (end(), end());
+        let _alice = bob.expect(alice.fingerprint());
+        let candidates = [bob.local_addr().unwrap()];
+        let (dialled, accepted) =
+            tokio::join!(alice.dial(&candidates, bob.fingerprint()), bob.accept());
+        (alice, bob, dialled.unwrap(), accepted.unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_no_frame_cuts() {
+        let table: [(&[u8], &str); 4] = [
+            (&[0xff; 16], "bytes, allowed are"),
+            (&[2, 9, 9], "kind"),
+            (&[0x7f, 0xff, 0, 0], "within a frame"),
+            (&[0], ""),
+        ];
+        for (garbage, words) in table {
+            let (_alice, _bob, mut dialled, accepted) = pair().await;
+            dialled.send.write_all(garbage).await.unwrap();
+            dialled.send.finish().unwrap();
+            let outbox = Arc::new(Outbox::new(1, 1));
+            match accepted.run(outbox, Nobody).await {
+                Ended::Protocol { reason } => assert!(reason.contains(words), "{reason}"),
+                other => panic!("{garbage:?}: {other}"),
+            }
+            let told = dialled.connection.0.closed().await;
+            assert!(matches!(told, ConnectionError::ApplicationClosed(close)
+                if close.error_code == CloseCode::Protocol.into()));
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_room_for_one_stream() {
+        let (_alice, _bob, dialled, accepted) = pair().await;
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for link in [&dialled, &accepted] {
+            let connection = &link.connection.0;
+            assert!(pin!(connection.open_bi()).poll(&mut context).is_pending());
+            assert!(pin!(connection.open_uni()).poll(&mut context).is_pending());
+            assert_eq!(connection.max_datagram_size(), None);
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod blackhole;
 mod config;
 mod endpoint;
 mod fingerprint;
+mod interfaces;
 mod link;
 mod tls;
 
@@ -22,6 +23,7 @@ pub use blackhole::Blackhole;
 pub use config::{ConfigError, QuicConfig};
 pub use endpoint::{DialError, QuicEndpoint};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
+pub use interfaces::reachable_at;
 pub use link::{LinkReceiver, QuicHandle, QuicLink};
 pub use tls::Expectation;
 

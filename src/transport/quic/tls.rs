@@ -368,4 +368,25 @@ mod tests {
         let server = bob.server(&expected).unwrap();
         assert_eq!(handshake(client, server), [Ok(()), Err(Error::NoCertificatesPresented)]);
     }
+
+    #[test]
+    fn another_protocol_is_refused() {
+        let [alice, bob] = [(); 2].map(|()| Identity::generate().unwrap());
+        let expected = Expected::default();
+        let _alice = expected.add(alice.fingerprint());
+        let mut client = alice.client(bob.fingerprint()).unwrap().0;
+        client.alpn_protocols = vec!["h3".into()];
+        let server = bob.server(&expected).unwrap();
+        assert_eq!(handshake(client, server), [Ok(()), Err(Error::NoApplicationProtocol)]);
+    }
+
+    #[test]
+    fn nothing_is_sent_before_the_handshake_nor_kept_after_it() {
+        let [alice, bob] = [(); 2].map(|()| Identity::generate().unwrap());
+        let server = bob.server(&Expected::default()).unwrap();
+        assert_eq!((server.max_early_data_size, server.send_tls13_tickets), (0, 0));
+        let client = alice.client(bob.fingerprint()).unwrap().0;
+        assert!(!client.enable_early_data && !client.enable_sni);
+        assert_eq!(client.alpn_protocols, [ALPN.as_bytes()]);
+    }
 }

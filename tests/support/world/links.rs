@@ -71,6 +71,13 @@ impl World {
         }
     }
 
+    /// Puts `item` on its way from `party` on its link, as if its runtime had sent it.
+    pub(crate) fn inject(&mut self, party: usize, item: Outgoing) {
+        let mut ends = self.links.iter_mut().flat_map(|link| &mut link.ends);
+        let end = ends.find(|end| end.party == party).expect("a link");
+        end.flight.push_back((self.now + LINK_LATENCY, item));
+    }
+
     /// One side closes its connection, or gives up before there was one.
     pub(super) fn close(&mut self, party: usize, connection: u64, reason: &str) {
         self.dials.retain(|of| (of.party, of.connection) != (party, connection));

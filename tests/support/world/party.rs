@@ -17,7 +17,7 @@ use hyperty_router::{
     node::Socket,
     p2p::{Candidate, Description},
     status::Status,
-    ua::{NodeIngress, RuntimeUa, UaConfig},
+    ua::{NodeIngress, PathChange, RuntimeUa, UaConfig},
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -46,6 +46,9 @@ pub(crate) struct Party {
     /// What the listeners of its Hyperties took, in order.
     pub(crate) heard: Arc<Mutex<Vec<(Path, Value)>>>,
     pub(crate) statuses: Vec<(Url, Status, Url)>,
+    /// `desc` of the status events that have one.
+    pub(crate) reasons: Vec<String>,
+    pub(crate) paths: Vec<PathChange>,
     pub(crate) undelivered: Vec<(u16, Message)>,
     pub(crate) log: Vec<String>,
     pub(crate) ready: bool,
@@ -86,6 +89,8 @@ impl Party {
             from_node: Vec::new(),
             heard: Arc::default(),
             statuses: Vec::new(),
+            reasons: Vec::new(),
+            paths: Vec::new(),
             undelivered: Vec::new(),
             log: Vec::new(),
             ready: false,

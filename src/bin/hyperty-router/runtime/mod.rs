@@ -28,7 +28,7 @@ use tokio::{
 
 use crate::{logs, signals::Signals};
 use post::Posting;
-use print::Printer;
+use print::{Printer, Sources};
 
 /// For everything that is still under way when the input ends.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -62,6 +62,9 @@ pub(crate) struct Options {
     /// Whether every remote runtime is connected to, or those that a message asks for by `body.p2p`.
     #[arg(long, value_enum, default_value = "automatic")]
     p2p_policy: Policy,
+    /// Print a line each time the messages for a remote runtime take another path.
+    #[arg(long)]
+    paths: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum, PartialEq, Eq)]
@@ -85,7 +88,7 @@ pub(crate) fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let config = config(&options)?;
     logs::to_stderr();
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    tokio.block_on(perform(config, options.hyperty))
+    tokio.block_on(perform(config, options.hyperty, options.paths))
 }
 
 fn config(options: &Options) -> Result<RuntimeConfig, Box<dyn Error>> {
@@ -106,7 +109,11 @@ fn config(options: &Options) -> Result<RuntimeConfig, Box<dyn Error>> {
     Ok(config.policy(policy))
 }
 
-async fn perform(config: RuntimeConfig, hyperties: Vec<Url>) -> Result<(), Box<dyn Error>> {
+async fn perform(
+    config: RuntimeConfig,
+    hyperties: Vec<Url>,
+    paths: bool,
+) -> Result<(), Box<dyn Error>> {
     let mut signals = Signals::catch()?;
     let bytes_max = config.message_bytes_max();
     let (runtime, events) = Runtime::start(config)?;
@@ -114,7 +121,8 @@ async fn perform(config: RuntimeConfig, hyperties: Vec<Url>) -> Result<(), Box<d
         Arc::new(Outbox::new(PRINT_MESSAGES_MAX, PRINT_BYTES_MAX));
     let (refusals, refused) = mpsc::channel(REFUSALS_MAX);
     let printer = Printer::new(runtime.url(), runtime.p2p_handler(), messages.clone());
-    let mut printing = print::start(printer, events, refused)?;
+    let sources = Sources { events, refused, paths: paths.then(|| runtime.watch_paths()) };
+    let mut printing = print::start(printer, sources)?;
     let mut posting = Posting::new(runtime, messages.clone(), refusals, bytes_max);
     for url in hyperties {
         posting.add(url)?;

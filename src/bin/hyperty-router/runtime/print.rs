@@ -4,7 +4,7 @@
 //! become blanks.
 
 use std::{
-    future::poll_fn,
+    future::{pending, poll_fn},
     io::{self, BufWriter, Write, stdout},
     sync::Arc,
     task::Poll,
@@ -13,9 +13,10 @@ use std::{
 
 use hyperty_router::{
     address::Url,
-    link::{Delivery, Drained, Outbox},
+    link::{Delivery, Drained, Outbox, Path},
     message::{Message, To},
-    runtime::{Event, Events},
+    runtime::{Event, Events, PathChanges},
+    ua::PathChange,
 };
 use simd_json::{OwnedValue, json, prelude::Writable};
 use tokio::{
@@ -61,6 +62,14 @@ impl Refused {
     }
 }
 
+/// What happens, besides messages.
+pub(super) struct Sources {
+    pub(super) events: Events,
+    pub(super) refused: mpsc::Receiver<Refused>,
+    /// If they are wanted.
+    pub(super) paths: Option<PathChanges>,
+}
+
 /// Turns what happens into lines.
 pub(super) struct Printer {
     runtime: String,
@@ -71,16 +80,12 @@ pub(super) struct Printer {
 }
 
 /// Prints until there is nothing more to print or nobody to read it.
-pub(super) fn start(
-    mut printer: Printer,
-    mut events: Events,
-    mut refused: mpsc::Receiver<Refused>,
-) -> io::Result<Ended> {
+pub(super) fn start(mut printer: Printer, mut sources: Sources) -> io::Result<Ended> {
     let (ended, end) = oneshot::channel();
     let tokio = Handle::current();
     let print = move || {
         // A reader that went away ends the program, quietly.
-        let _ = tokio.block_on(printer.print_all(&mut events, &mut refused));
+        let _ = tokio.block_on(printer.print_all(&mut sources));
         let _ = ended.send(());
     };
     thread::Builder::new().name("stdout".into()).spawn(print)?;
@@ -103,16 +108,14 @@ impl Printer {
     }
 
     /// Until the messages end, which is the last thing that happens.
-    async fn print_all(
-        &mut self,
-        events: &mut Events,
-        refused: &mut mpsc::Receiver<Refused>,
-    ) -> io::Result<()> {
+    async fn print_all(&mut self, sources: &mut Sources) -> io::Result<()> {
+        let Sources { events, refused, paths } = sources;
         loop {
             let (messages, batch) = (&self.messages, &mut self.batch);
             tokio::select! {
                 Some(event) = events.next() => self.event(event)?,
                 Some(refused) = refused.recv() => self.refused(&refused)?,
+                Some(change) = next_path(paths) => self.path(&change)?,
                 drained = next_batch(messages, batch) => {
                     self.messages()?;
                     if drained == Drained::End {
@@ -160,6 +163,14 @@ impl Printer {
         writeln!(self.out, "{}", value.encode())
     }
 
+    fn path(&mut self, change: &PathChange) -> io::Result<()> {
+        let word = |path: Option<Path>| path.map(Path::word);
+        let value = json!({ "event": "path", "resource": change.remote.as_str(),
+                            "from": word(change.from), "to": word(change.to),
+                            "why": change.why.to_string() });
+        writeln!(self.out, "{}", value.encode())
+    }
+
     fn refused(&mut self, refused: &Refused) -> io::Result<()> {
         let Refused { id, code, reason, to, line } = refused;
         // The token is JSON already, as the scan of the message has found.
@@ -173,6 +184,14 @@ impl Printer {
             write!(self.out, r#","line":{line}"#)?;
         }
         writeln!(self.out, "}}")
+    }
+}
+
+/// Never, if nobody wants them.
+async fn next_path(paths: &mut Option<PathChanges>) -> Option<PathChange> {
+    match paths {
+        Some(paths) => paths.next().await,
+        None => pending().await,
     }
 }
 

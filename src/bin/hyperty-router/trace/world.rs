@@ -112,7 +112,9 @@ impl World {
         };
         let targets = explain(self.ua.bus(), &message, ingress);
         let posted = self.ua.bus().post_message(message, ingress, self.now);
-        self.ua.handle_notes(self.now);
+        while self.ua.is_busy() {
+            self.ua.handle_notes(self.now);
+        }
         // Dial, Close and the like: nobody is there to do it.
         while self.ua.poll_output().is_some() {}
         posted.map(|posted| (targets, posted.first_error().cloned()))
