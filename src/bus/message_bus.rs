@@ -164,7 +164,8 @@ impl MessageBus {
 
     /// The same for a message that comes in by `ingress`, whose own sandbox never gets it back.
     pub fn explain_from(&self, to: &Address<'_>, ingress: Ingress) -> TargetReport {
-        let Resolution { receivers, onward } = self.resolve(to);
+        let guard = crossbeam_epoch::pin();
+        let Resolution { receivers, onward } = resolve(&self.table, &self.own, to, &guard);
         let listeners: Vec<Url> = receivers
             .iter()
             .filter_map(|receiver| match receiver {
@@ -189,10 +190,6 @@ impl MessageBus {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.push(note).is_err()) {
             self.counters.count_drop(Drop::InboxFull);
         }
-    }
-
-    pub(super) fn resolve(&self, to: &Address<'_>) -> Resolution {
-        resolve(&self.table, &self.own, to, &crossbeam_epoch::pin())
     }
 }
 

@@ -3,7 +3,13 @@
 //! Editing takes one lock and belongs to the control plane; reading takes none. What an entry *means* for a
 //! message is decided in [`resolve`](mod@super::resolve).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crossbeam_epoch::Guard;
 use parking_lot::Mutex;
@@ -34,10 +40,10 @@ impl fmt::Debug for Listener {
 }
 
 /// What a [`Target`] stands for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Place {
     /// A local listener.
-    Listener(Arc<Listener>),
+    Listener(Listener),
     /// A remote runtime.
     Peer(Arc<Peer>),
     /// A remote runtime, for addresses learnt over one of its connections: they count for P2P only as long as
@@ -77,6 +83,7 @@ pub struct RoutingTable {
     fib: Fib,
     places: Slab<Place>,
     writer: Mutex<Writer>,
+    edits: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -99,12 +106,27 @@ impl RoutingTable {
             fib: writer.fib.reader(),
             places: writer.places.reader(),
             writer: Mutex::new(writer),
+            edits: AtomicU64::new(0),
         }
+    }
+
+    /// How often it was edited. Whoever reads the same number before a look-up and after it, or a place, has read
+    /// what stands there now. One load.
+    pub fn edits(&self) -> u64 {
+        self.edits.load(Ordering::Acquire)
     }
 
     /// Looks `to` up. No lock. Hold `guard` from here until the places found have been read.
     pub fn look_up(&self, to: &Address<'_>, found: &mut Match, _guard: &Guard) {
         self.fib.look_up(to, found);
+    }
+
+    /// The same for several addresses, each into its own of `found`, with their memory accesses overlapped.
+    ///
+    /// # Panics
+    /// If `to` and `found` differ in length.
+    pub fn look_up_batch(&self, to: &[Address<'_>], found: &mut [Match], _guard: &Guard) {
+        self.fib.look_up_batch(to, found);
     }
 
     /// The place behind a target found under the same `guard`. No lock.
@@ -119,7 +141,10 @@ impl RoutingTable {
 
     /// Takes a place away. Its entries must have been removed before.
     pub fn remove_place(&self, target: Target) -> bool {
-        self.writer.lock().places.remove(target)
+        let mut writer = self.writer.lock();
+        let was_there = writer.places.remove(target);
+        self.count_edit();
+        was_there
     }
 
     /// Puts entries on prefixes, all of them visible when this returns. Gives back the routes replaced.
@@ -131,6 +156,7 @@ impl RoutingTable {
         let replaced =
             entries.into_iter().filter_map(|(at, entry)| writer.fib.insert(&at, entry)).collect();
         writer.fib.publish();
+        self.count_edit();
         replaced
     }
 
@@ -140,13 +166,14 @@ impl RoutingTable {
         let removed =
             entries.into_iter().filter(|(at, entry)| writer.fib.remove(at, *entry)).count();
         writer.fib.publish();
+        self.count_edit();
         removed
     }
 
     /// Adds a listener on `listener.url`; exact-only ones are passed over below it.
     pub fn add_listener(&self, listener: Listener, exact: bool) -> ListenerKey {
         let url = listener.url.clone();
-        let target = self.add_place(Place::Listener(Arc::new(listener)));
+        let target = self.add_place(Place::Listener(listener));
         let entry = Entry::Listener { target, exact };
         self.insert([(url.address(), entry)]);
         ListenerKey { url, target, exact }
@@ -167,6 +194,11 @@ impl RoutingTable {
             Entry::Route { target } => Some(target),
             _ => None,
         })
+    }
+
+    /// After the edit, under the writer's lock.
+    fn count_edit(&self) {
+        self.edits.fetch_add(1, Ordering::Release);
     }
 }
 
