@@ -116,12 +116,17 @@ impl Shape {
     #[inline]
     fn of_usual(text: &[u8], scheme_len: usize) -> Option<Shape> {
         let authority_end = first_slash(text, scheme_len + 3);
-        if text.len() - authority_end > SLASHES_BYTES {
+        let path = &text[authority_end..];
+        if path.len() > SLASHES_BYTES {
             return None;
         }
-        let mut slashes = 0;
-        for at in (authority_end..text.len()).step_by(8) {
-            slashes |= slashes_in(word_at(text, at)) << (at - authority_end);
+        let (words, tail) = path.as_chunks();
+        let mut slashes = match (tail.len(), text.last_chunk()) {
+            (1.., Some(last)) => slashes_in(u64::from_le_bytes(*last)) >> (8 - tail.len()),
+            _ => 0,
+        };
+        for word in words.iter().rev() {
+            slashes = slashes << 8 | slashes_in(u64::from_le_bytes(*word));
         }
         let (scheme_len, authority_end) = (scheme_len as u16, authority_end as u16);
         Some(Shape { scheme_len, authority_end, slashes })
@@ -131,40 +136,22 @@ impl Shape {
 /// Where the first `:` stands, if it is among the first 16 bytes of a text that has as many.
 #[inline]
 fn first_colon(text: &[u8]) -> Option<usize> {
-    let colons = |at| zeroes_in(word_at(text, at) ^ EACH * u64::from(b':'));
-    if text.len() < LANES {
-        return None;
-    }
-    let (low, high) = (colons(0), colons(8));
-    match (low, high) {
-        (0, 0) => None,
-        (0, high) => Some(8 + high.trailing_zeros() as usize / 8),
-        (low, _) => Some(low.trailing_zeros() as usize / 8),
-    }
+    let [low, high] = text.first_chunk::<LANES>()?.as_chunks().0 else { return None };
+    let first = |word: &[u8; 8]| first_in(u64::from_le_bytes(*word), b':');
+    first(low).or_else(|| first(high).map(|at| 8 + at))
 }
 
 /// Where the first `/` at or behind `from` stands, or the end.
 #[inline]
 fn first_slash(text: &[u8], from: usize) -> usize {
-    for at in (from..text.len()).step_by(8) {
-        let slashes = zeroes_in(word_at(text, at) ^ EACH * u64::from(b'/'));
-        if slashes != 0 {
-            return at + slashes.trailing_zeros() as usize / 8;
+    let (words, tail) = text[from..].as_chunks();
+    for (number, word) in words.iter().enumerate() {
+        if let Some(at) = first_in(u64::from_le_bytes(*word), b'/') {
+            return from + 8 * number + at;
         }
     }
-    text.len()
-}
-
-/// The eight bytes at `at`, zeroes for those behind the end of a `text` of at least eight.
-#[inline]
-fn word_at(text: &[u8], at: usize) -> u64 {
-    match text[at..].first_chunk() {
-        Some(word) => u64::from_le_bytes(*word),
-        None => {
-            let missing = at + 8 - text.len();
-            text.last_chunk().map_or(0, |word| u64::from_le_bytes(*word) >> (8 * missing))
-        }
-    }
+    let in_tail = tail.iter().position(|byte| *byte == b'/');
+    text.len() - tail.len() + in_tail.unwrap_or(tail.len())
 }
 
 /// One in each of eight bytes.
@@ -172,10 +159,13 @@ const EACH: u64 = 0x0101_0101_0101_0101;
 /// All bits of each byte but the upper one.
 const LOWER: u64 = EACH * 0x7f;
 
-/// The upper bit of each byte that is 0, and of some behind the first.
+/// Where `wanted` first stands in a word.
 #[inline]
-fn zeroes_in(word: u64) -> u64 {
-    word.wrapping_sub(EACH) & !word & !LOWER
+fn first_in(word: u64, wanted: u8) -> Option<usize> {
+    let others = word ^ EACH * u64::from(wanted);
+    // The upper bit of each byte that is 0, and of some behind the first.
+    let zeroes = others.wrapping_sub(EACH) & !others & !LOWER;
+    (zeroes != 0).then(|| zeroes.trailing_zeros() as usize / 8)
 }
 
 /// A bit for each byte of a word, the lowest for the first: it is `/`.

@@ -43,13 +43,6 @@ impl MessageBus {
             batch.post(&mut found, outcomes);
         }
     }
-
-    /// Reads a message and checks everything about it that needs no look-up.
-    fn read(&self, bytes: Bytes) -> Result<Message, PostError> {
-        let message = Message::parse_with(bytes, &self.limits)?;
-        self.check(&message)?;
-        Ok(message)
-    }
 }
 
 /// The messages that are looked up together.
@@ -73,7 +66,7 @@ impl<'b> Batch<'b> {
     fn fill(&mut self, messages: &mut impl Iterator<Item = Bytes>) -> bool {
         self.deliveries.clear();
         for bytes in messages.take(FIB_BATCH_MAX) {
-            let delivery = match self.bus.read(bytes) {
+            let delivery = match self.read(bytes) {
                 Ok(message) => Some(Delivery { message, ingress: self.ingress, hop: None }),
                 Err(error) => {
                     self.errors.push(error);
@@ -84,6 +77,14 @@ impl<'b> Batch<'b> {
         }
         self.errors.reverse();
         !self.deliveries.is_empty()
+    }
+
+    /// Reads a message and checks everything about it that needs no look-up.
+    fn read(&self, bytes: Bytes) -> Result<Message, PostError> {
+        let message = Message::parse_with(bytes, &self.bus.limits)?;
+        let before = self.deliveries.last().and_then(Option::as_ref);
+        self.bus.check_after(before.map(|before| &before.message), &message)?;
+        Ok(message)
     }
 
     fn post(

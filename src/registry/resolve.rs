@@ -123,8 +123,8 @@ pub struct Resolution<'g> {
     pub onward: Onward<'g>,
 }
 
-/// The local receivers of one message; seldom more than one.
-pub type Receivers<'g> = SmallVec<[Receiver<'g>; 2]>;
+/// The local receivers of one message; seldom more than one, and no allocation for up to four.
+pub type Receivers<'g> = SmallVec<[Receiver<'g>; 4]>;
 
 /// Resolves `to`, posted by a local party.
 pub fn resolve<'g>(
@@ -194,7 +194,7 @@ pub fn resolve_incoming<'g>(
     to: &Address<'_>,
     from: LinkId,
     guard: &'g Guard,
-) -> SmallVec<[&'g Listener; 2]> {
+) -> SmallVec<[&'g Listener; 4]> {
     let mut found = Match::default();
     table.look_up(to, &mut found, guard);
     let receivers = receivers(table, &found, guard);

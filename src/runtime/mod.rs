@@ -45,7 +45,7 @@ use tokio::{
 
 use crate::{
     address::Url,
-    bus::{MessageBus, PathReport, PostError, Posted, Sent},
+    bus::{MessageBus, PathReport, PostError, Posted, Refused},
     limits,
     link::{Delivery, Ingress, Outbox, Sink},
     message::{Message, To},
@@ -190,7 +190,9 @@ impl Runtime {
             };
             let mut again = self.post_copy_when_room(copy).await?;
             posted.refused.retain(|refused| refused.target != at);
-            posted.refused.extend(again.refused.into_iter().map(|one| Refused { target: at, ..one }));
+            posted
+                .refused
+                .extend(again.refused.into_iter().map(|one| Refused { target: at, ..one }));
             *target = again.targets.pop().unwrap_or(Err(PostError::NoTarget));
         }
         Ok(posted)
