@@ -125,21 +125,25 @@ fn absolute(criterion: &mut Criterion, case: &mut Case) {
     group.finish();
 }
 
-/// Messages to names all over, every other one to an address below; each in a buffer of its own.
+/// Messages to names all over, every other one to an address below; each in a buffer of its own, a round from one
+/// sender. Their bodies are a chat line, every other one with escapes.
 fn messages(names: &[String]) -> Vec<Bytes> {
     let mut random = Random(SEED + 1);
+    let senders = self::names(ROUNDS);
     let mut message = |number: usize| {
         let to = &names[random.below(names.len() as u64) as usize];
         let below = match number % 2 {
             0 => "",
             _ => ["/chat", "/chat/room-12", "/chat/room-12/changes"][random.below(3) as usize],
         };
+        let (from, at) = (&senders[number / ROUND], random.below(1 << 40));
+        let said = [r#"He said \"good morning\", and "#, "Went on. "][random.below(2) as usize];
         let mut text = format!(
-            r#"{{"id":{number},"type":"update","from":"hyperty://domain-00017.example.net/5d3c9e60-75c1-4c8f-91d8-0d6f3f8a2b11","to":"{to}{below}","body":{{"value":""#
+            r#"{{"id":{number},"type":"update","from":"{from}","to":"{to}{below}","body":{{"attribute":"messages","value":[{{"at":{at},"text":"{said}"#
         );
-        let tail = r#"","attribute":"text","lastModified":"2026-01-01T00:00:00.000Z"}}"#;
-        let padding = MESSAGE_BYTES - text.len() - tail.len();
-        text.extend(std::iter::repeat_n('x', padding));
+        let tail = r#""}]}}"#;
+        let words = "lorem ipsum dolor ".chars().cycle();
+        text.extend(words.take(MESSAGE_BYTES - text.len() - tail.len()));
         text.push_str(tail);
         BytesMut::from(text.as_str()).freeze()
     };

@@ -20,7 +20,6 @@ use crate::{
     message::ParseLimits,
     registry::{
         Listener, ListenerKey, Onward, Own, Place, Receiver, Resolution, RoutingTable, resolve,
-        table::stub_key,
     },
     slab::Target,
 };
@@ -105,10 +104,8 @@ impl MessageBus {
 
     /// Makes `stub` the way to the Message Node of its domain.
     pub fn add_stub(&self, stub: Arc<Stub>) -> Option<Target> {
-        let key = Url::parse(&stub_key(&stub.domain)).ok()?;
-        let target = self.table.add_place(Place::Stub(stub));
-        self.table.insert([(key.address(), Entry::Route { target })]);
-        Some(target)
+        let is_home = stub.domain == self.own.domain;
+        self.table.add_stub(stub, is_home)
     }
 
     /// Gives a remote runtime, or what is learnt over one of its connections, a place that addresses can be

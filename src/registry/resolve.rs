@@ -13,7 +13,7 @@ use crate::{
     fib::Match,
     handover::Peer,
     link::{LinkId, Stub},
-    registry::table::{Listener, Place, RoutingTable, STUB_SCHEME},
+    registry::table::{Listener, Place, RoutingTable},
     slab::Target,
     subscription::is_topic,
 };
@@ -223,23 +223,9 @@ pub fn stub_for<'g>(
     domain: &str,
     guard: &'g Guard,
 ) -> Option<&'g Arc<Stub>> {
-    stub_of(table, domain, guard).or_else(|| match *own.domain == *domain {
-        true => None,
-        false => stub_of(table, &own.domain, guard),
-    })
-}
-
-fn stub_of<'g>(table: &'g RoutingTable, domain: &str, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
-    // On the stack: every message that leaves the runtime comes by here.
-    let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
-    key.extend_from_slice(domain.as_bytes());
-    let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
-    let mut found = Match::default();
-    table.look_up(&key, &mut found, guard);
-    match table.place(found.route?, guard) {
-        Some(Place::Stub(stub)) => Some(stub),
-        _ => None,
-    }
+    let is_home = *own.domain == *domain;
+    let other = if is_home { None } else { table.other_stub(domain, guard) };
+    other.or_else(|| table.home_stub(guard))
 }
 
 /// Steps 2 to 6.

@@ -7,12 +7,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use crossbeam_epoch::Guard;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::{
     address::{Address, Url},
@@ -84,6 +85,10 @@ pub struct RoutingTable {
     places: Slab<Place>,
     writer: Mutex<Writer>,
     edits: AtomicU64,
+    /// The place of the Message Node stub of our own domain, or [`NO_STUB`].
+    home_stub: AtomicU64,
+    /// Message Node stubs of other domains that were ever added.
+    other_stubs: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -107,6 +112,8 @@ impl RoutingTable {
             places: writer.places.reader(),
             writer: Mutex::new(writer),
             edits: AtomicU64::new(0),
+            home_stub: AtomicU64::new(NO_STUB),
+            other_stubs: AtomicUsize::new(0),
         }
     }
 
@@ -186,6 +193,46 @@ impl RoutingTable {
         was_there && self.remove_place(key.target)
     }
 
+    /// Makes `stub` the way to the Message Node of its domain; `is_home`: that is our own. `None` if the domain can be
+    /// no part of an address.
+    pub fn add_stub(&self, stub: Arc<Stub>, is_home: bool) -> Option<Target> {
+        let key = Url::parse(&stub_key(&stub.domain)).ok()?;
+        let target = self.add_place(Place::Stub(stub));
+        self.insert([(key.address(), Entry::Route { target })]);
+        match is_home {
+            true => self.home_stub.store(u64::from(target.0), Ordering::Release),
+            false => drop(self.other_stubs.fetch_add(1, Ordering::Release)),
+        }
+        Some(target)
+    }
+
+    /// The MN stub of our own domain. Two loads: it is what most messages that leave go by.
+    pub fn home_stub<'g>(&self, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        let number = self.home_stub.load(Ordering::Acquire);
+        self.stub_at(Target(u32::try_from(number).ok()?), guard)
+    }
+
+    /// The MN stub of another domain than our own. One load if there never was any.
+    pub fn other_stub<'g>(&self, domain: &str, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        if self.other_stubs.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        // On the stack: a message that leaves the runtime allocates nothing.
+        let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
+        key.extend_from_slice(domain.as_bytes());
+        let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
+        let mut found = Match::default();
+        self.look_up(&key, &mut found, guard);
+        self.stub_at(found.route?, guard)
+    }
+
+    fn stub_at<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        match self.place(target, guard)? {
+            Place::Stub(stub) => Some(stub),
+            _ => None,
+        }
+    }
+
     /// The target of the MN stub of `domain`.
     pub fn stub_target(&self, domain: &str) -> Option<Target> {
         let key = Url::parse(&stub_key(domain)).ok()?;
@@ -202,11 +249,13 @@ impl RoutingTable {
     }
 }
 
+/// No number of a place.
+const NO_STUB: u64 = u64::MAX;
 /// What stands before the domain in [`stub_key`].
-pub(super) const STUB_SCHEME: &str = "domain://";
+const STUB_SCHEME: &str = "domain://";
 
 /// Where the stub of a domain stands in the table: on `domain://<domain>`, which nobody can subscribe to.
-pub fn stub_key(domain: &str) -> String {
+fn stub_key(domain: &str) -> String {
     format!("{STUB_SCHEME}{domain}")
 }
 
