@@ -59,13 +59,13 @@ fn usual(text: &[u8]) -> Option<usize> {
     }
     // Each byte but the last, beside the one that follows it.
     let (first, second) = (&text[..len - 1], &text[1..]);
-    let mut counts = Counts::default();
-    for (first, second) in first.as_chunks().0.iter().zip(second.as_chunks().0) {
-        counts.add(first, second, &[1; LANES]);
-    }
-    let seen = first.len() % LANES;
-    let unseen = &UNSEEN[seen..];
-    counts.add(first.last_chunk()?, second.last_chunk()?, unseen.first_chunk()?);
+    let counts = Counts::default();
+    let (firsts, seconds) = (first.as_chunks().0.iter(), second.as_chunks().0);
+    let counts = firsts
+        .zip(seconds)
+        .fold(counts, |counts, (first, second)| counts.with(first, second, &[1; LANES]));
+    let unseen = UNSEEN[first.len() % LANES..].first_chunk()?;
+    let counts = counts.with(first.last_chunk()?, second.last_chunk()?, unseen);
     counts.are_usual().then_some(scheme_len)
 }
 
@@ -97,12 +97,13 @@ struct Counts {
 impl Counts {
     /// Takes in the places where `counted` has a one; of the others too whether they are odd.
     #[inline]
-    fn add(&mut self, first: &[u8; LANES], second: &[u8; LANES], counted: &[u8; LANES]) {
+    fn with(mut self, first: &[u8; LANES], second: &[u8; LANES], counted: &[u8; LANES]) -> Counts {
         for i in 0..LANES {
             let is_pair = (first[i] == b'/') & ((second[i] == b'/') | (second[i] == b'.'));
             self.odd[i] |= u8::from(is_odd(second[i]));
             self.pairs[i] += u8::from(is_pair) & counted[i];
         }
+        self
     }
 
     #[inline]

@@ -104,22 +104,20 @@ impl<'b> Batch<'b> {
                 continue;
             };
             let may_be_awaited = delivery.message.kind() == Kind::Response && bus.awaits();
-            let is_current = looked_up[at].is_some() && !may_be_awaited;
-            if is_current && bus.table.edits() == edits {
-                if let Some(listener) = takers[at] {
-                    if listener.sink.is_queue() {
-                        run.extend(listener, at, &mut self.deliveries, &mut outcomes[first..]);
-                        outcomes.push(Ok(Posted::here(1)));
-                        continue;
-                    }
-                }
+            let place = looked_up[at].filter(|_| !may_be_awaited);
+            let is_current = || place.is_some() && bus.table.edits() == edits;
+            if let Some(listener) = takers[at]
+                && listener.sink.is_queue()
+                && is_current()
+            {
+                run.extend(listener, at, &mut self.deliveries, &mut outcomes[first..]);
+                outcomes.push(Ok(Posted::here(1)));
+                continue;
             }
             run.end(at, &mut self.deliveries, &mut outcomes[first..]);
             let Some(delivery) = self.deliveries[at].take() else { continue };
-            // What was pending has been pushed, which edits nothing here but may have let others edit.
-            let is_current = is_current && bus.table.edits() == edits;
-            outcomes.push(match looked_up[at] {
-                Some(place) if is_current => {
+            outcomes.push(match place {
+                Some(place) if is_current() => {
                     self.send(delivery, takers[at], &mut found[usize::from(place)], &guard)
                 }
                 _ => bus.post_checked(delivery.message, self.ingress, self.now),
