@@ -163,7 +163,7 @@ const LOWER: u64 = EACH * 0x7f;
 /// Where `wanted` first stands in a word.
 #[inline]
 fn first_in(word: u64, wanted: u8) -> Option<usize> {
-    let others = word ^ EACH * u64::from(wanted);
+    let others = word ^ (EACH * u64::from(wanted));
     // The upper bit of each byte that is 0, and of some behind the first.
     let zeroes = others.wrapping_sub(EACH) & !others & !LOWER;
     (zeroes != 0).then(|| zeroes.trailing_zeros() as usize / 8)
@@ -173,8 +173,8 @@ fn first_in(word: u64, wanted: u8) -> Option<usize> {
 #[inline]
 fn slashes_in(word: u64) -> u64 {
     // The upper bit of a byte stays 0 only where all bits of it are.
-    let others = word ^ EACH * u64::from(b'/');
-    let others = (others & LOWER) + LOWER | others;
+    let others = word ^ (EACH * u64::from(b'/'));
+    let others = ((others & LOWER) + LOWER) | others;
     let slashes = !others >> 7 & EACH;
     // The products of the places bring bit `8 * i` to bit `56 + i`, and no two meet.
     slashes.wrapping_mul(0x0102_0408_1020_4080) >> 56
