@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{ADDRESS_BYTES_MAX, ADDRESS_SEGMENTS_MAX};
 
 fn parse(text: &str) -> Result<Address<'_>, AddressError> {
     Address::parse(text)

@@ -2,23 +2,18 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use super::{Address, AddressError};
+use super::{Address, AddressError, shape::Shape};
 
 /// A checked URL address that owns its text. Cloning shares the text.
 #[derive(Clone)]
 pub struct Url {
     text: Arc<str>,
-    scheme_len: u16,
-    authority_end: u16,
+    shape: Shape,
 }
 
 impl Url {
     pub(super) fn new(address: Address<'_>) -> Self {
-        Url {
-            text: Arc::from(address.text),
-            scheme_len: address.scheme_len,
-            authority_end: address.authority_end,
-        }
+        Url { text: Arc::from(address.text), shape: address.shape }
     }
 
     /// Checks `text` and copies it.
@@ -36,7 +31,7 @@ impl Url {
 
     /// The borrowed form; free.
     pub fn address(&self) -> Address<'_> {
-        Address { text: &self.text, scheme_len: self.scheme_len, authority_end: self.authority_end }
+        Address { text: &self.text, shape: self.shape }
     }
 
     /// This URL with `/` and `path` behind it.

@@ -41,7 +41,7 @@ impl MessageBus {
         };
         let unanswered = refused && self.forget(from, &id);
         match outcome {
-            Ok(Posted { mut targets }) if unanswered && targets.len() == 1 => {
+            Ok(Posted { mut targets, .. }) if unanswered && targets.len() == 1 => {
                 Err(targets.pop().and_then(Result::err).unwrap_or(PostError::NoTarget))
             }
             outcome => outcome,
@@ -73,7 +73,7 @@ impl MessageBus {
         to: &Address<'_>,
         now: Instant,
     ) -> Option<()> {
-        if self.pending.load(Ordering::Acquire) == 0 || message.kind() != Kind::Response {
+        if message.kind() != Kind::Response || !self.awaits() {
             return None;
         }
         let mut requests = self.requests.lock();
@@ -89,6 +89,11 @@ impl MessageBus {
                 Some(())
             }
         }
+    }
+
+    /// Whether any request is pending. One load.
+    pub(super) fn awaits(&self) -> bool {
+        self.pending.load(Ordering::Acquire) != 0
     }
 
     fn expect(

@@ -2,6 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crossbeam::utils::CachePadded;
+
+use crate::link::Refusal;
+
 /// Why a message ended here without reaching anybody or its sender hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(usize)]
@@ -68,13 +72,13 @@ impl Drop {
     }
 }
 
-/// Counters of one router. Each is one relaxed add.
+/// Counters of one router. Each is one relaxed add, and those of different ways share no cache line.
 #[derive(Debug, Default)]
 pub struct Counters {
-    local: AtomicU64,
-    p2p: AtomicU64,
-    message_node: AtomicU64,
-    drops: [AtomicU64; Drop::ALL.len()],
+    local: CachePadded<AtomicU64>,
+    p2p: CachePadded<AtomicU64>,
+    message_node: CachePadded<AtomicU64>,
+    drops: CachePadded<[AtomicU64; Drop::ALL.len()]>,
 }
 
 /// The counters at one moment.
@@ -93,6 +97,14 @@ pub struct Snapshot {
 impl Counters {
     pub(crate) fn count_local(&self, copies: usize) {
         self.local.fetch_add(copies as u64, Ordering::Relaxed);
+    }
+
+    /// Counts one message that a local sink refused.
+    pub(crate) fn count_refusal(&self, refusal: Refusal) {
+        self.count_drop(match refusal {
+            Refusal::Closed => Drop::Closed,
+            _ => Drop::Full,
+        });
     }
 
     pub(crate) fn count_p2p(&self) {

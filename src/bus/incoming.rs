@@ -1,17 +1,15 @@
 //! Messages that come in by a link: to local listeners, or nobody. **No transit.**
 
-use std::{sync::Arc, time::Instant};
-
-use smallvec::SmallVec;
+use std::time::Instant;
 
 use crate::{
     address::{Address, Url},
     bus::{Drop, MessageBus, Note},
     fib::Match,
     handover::Peer,
-    link::{Delivery, Ingress, LinkId, Path, Refusal, Sink},
+    link::{Delivery, Ingress, LinkId, Path, Refusal},
     message::{Kind, Message, To, response_code},
-    registry::{Place, Receiver, Resolution, Unreachable, resolve_incoming},
+    registry::{Listener, Place, Unreachable, resolve_incoming},
 };
 
 /// What became of a message that came in by a link.
@@ -51,33 +49,36 @@ impl MessageBus {
         if self.names_our_stub(&delivery.message) {
             return Ok(self.drop_for(Drop::OwnVia));
         }
-        let target = match delivery.message.to() {
-            To::Many(_) => None,
-            To::One(to) => Address::parse(&to).ok().map(|to| {
-                match self.answers_request(&delivery.message, &to, now) {
-                    Some(()) => None,
-                    None => Some(self.receivers(&to, ingress)),
+        let guard;
+        let listeners = match delivery.message.to() {
+            To::Many(_) => return Ok(self.drop_for(Drop::NotAMessage)),
+            To::One(to) => {
+                let Ok(to) = Address::parse(&to) else {
+                    return Ok(self.drop_for(Drop::NotAMessage));
+                };
+                if self.answers_request(&delivery.message, &to, now).is_some() {
+                    return Ok(Incoming::Delivered(1));
                 }
-            }),
-        };
-        match target {
-            None => Ok(self.drop_for(Drop::NotAMessage)),
-            Some(None) => Ok(Incoming::Delivered(1)),
-            Some(Some(receivers)) if receivers.is_empty() => {
-                self.nobody_here(&delivery.message, ingress, now);
-                Ok(Incoming::Dropped(Drop::Unreachable))
+                guard = crossbeam_epoch::pin();
+                resolve_incoming(&self.table, &to, ingress.link, &guard)
             }
-            Some(Some(receivers)) => self.hand_in(&receivers, delivery),
+        };
+        if listeners.is_empty() {
+            self.nobody_here(&delivery.message, ingress, now);
+            return Ok(Incoming::Dropped(Drop::Unreachable));
         }
+        self.hand_in(&listeners, delivery)
     }
 
     /// The same for a message that cannot wait: if every listener is full it ends here, counted, and a request is
     /// answered with 503.
     pub fn deliver_or_drop(&self, delivery: Delivery, now: Instant) -> Incoming {
-        let kept = delivery.clone();
-        match self.deliver(delivery, now) {
-            Ok(incoming) => incoming,
-            Err(refusal) => self.refused_plain(&kept, refusal, now),
+        // Only a request is needed once more.
+        let kept = delivery.message.kind().is_request().then(|| delivery.clone());
+        match (self.deliver(delivery, now), kept) {
+            (Ok(incoming), _) => incoming,
+            (Err(refusal), Some(kept)) => self.refused_plain(&kept, refusal, now),
+            (Err(refusal), None) => self.drop_refused(refusal),
         }
     }
 
@@ -86,10 +87,7 @@ impl MessageBus {
         if let To::One(to) = delivery.message.to() {
             self.respond_error(&delivery.message, &to, 503, &refusal.to_string(), now);
         }
-        match refusal {
-            Refusal::Closed => self.drop_for(Drop::Closed),
-            _ => self.drop_for(Drop::Full),
-        }
+        self.drop_refused(refusal)
     }
 
     /// A message that a stub had taken was not sent in time: counted, and a request is answered with `code`.
@@ -133,35 +131,28 @@ impl MessageBus {
         Incoming::Dropped(reason)
     }
 
-    fn receivers(&self, to: &Address<'_>, ingress: Ingress) -> SmallVec<[Arc<dyn Sink>; 2]> {
-        let Resolution { receivers, .. } =
-            resolve_incoming(&self.table, to, &crossbeam_epoch::pin());
-        receivers
-            .into_iter()
-            .filter_map(|receiver| match receiver {
-                Receiver::Listener(of) if of.link != Some(ingress.link) => Some(of.sink.clone()),
-                _ => None,
-            })
-            .collect()
+    fn drop_refused(&self, refusal: Refusal) -> Incoming {
+        match refusal {
+            Refusal::Closed => self.drop_for(Drop::Closed),
+            _ => self.drop_for(Drop::Full),
+        }
     }
 
-    fn hand_in(&self, sinks: &[Arc<dyn Sink>], delivery: Delivery) -> Result<Incoming, Refusal> {
-        let (last, others) = match sinks.split_last() {
-            Some(split) => split,
-            None => return Ok(self.drop_for(Drop::Unreachable)),
+    /// To each of at least one listener; the last one gets the message itself.
+    fn hand_in(&self, listeners: &[&Listener], delivery: Delivery) -> Result<Incoming, Refusal> {
+        let [others @ .., last] = listeners else {
+            return Ok(self.drop_for(Drop::Unreachable));
         };
         let mut taken = 0;
         let mut refusal = None;
-        for sink in others {
-            match sink.push(delivery.clone()) {
-                Ok(()) => taken += 1,
-                Err(error) => refusal = Some(error),
-            }
-        }
-        match last.push(delivery) {
+        let mut count = |outcome| match outcome {
             Ok(()) => taken += 1,
             Err(error) => refusal = Some(error),
+        };
+        for listener in others {
+            count(listener.sink.push(delivery.clone()));
         }
+        count(last.sink.push(delivery));
         self.counters.count_local(taken);
         match (taken, refusal) {
             (0, Some(refusal)) => Err(refusal),

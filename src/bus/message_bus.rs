@@ -20,7 +20,6 @@ use crate::{
     message::ParseLimits,
     registry::{
         Listener, ListenerKey, Onward, Own, Place, Receiver, Resolution, RoutingTable, resolve,
-        table::stub_key,
     },
     slab::Target,
 };
@@ -105,10 +104,8 @@ impl MessageBus {
 
     /// Makes `stub` the way to the Message Node of its domain.
     pub fn add_stub(&self, stub: Arc<Stub>) -> Option<Target> {
-        let key = Url::parse(&stub_key(&stub.domain)).ok()?;
-        let target = self.table.add_place(Place::Stub(stub));
-        self.table.insert([(key.address(), Entry::Route { target })]);
-        Some(target)
+        let is_home = stub.domain == self.own.domain;
+        self.table.add_stub(stub, is_home)
     }
 
     /// Gives a remote runtime, or what is learnt over one of its connections, a place that addresses can be
@@ -164,7 +161,8 @@ impl MessageBus {
 
     /// The same for a message that comes in by `ingress`, whose own sandbox never gets it back.
     pub fn explain_from(&self, to: &Address<'_>, ingress: Ingress) -> TargetReport {
-        let Resolution { receivers, onward } = self.resolve(to);
+        let guard = crossbeam_epoch::pin();
+        let Resolution { receivers, onward } = resolve(&self.table, &self.own, to, &guard);
         let listeners: Vec<Url> = receivers
             .iter()
             .filter_map(|receiver| match receiver {
@@ -189,10 +187,6 @@ impl MessageBus {
         if self.inbox.as_ref().is_some_and(|inbox| inbox.push(note).is_err()) {
             self.counters.count_drop(Drop::InboxFull);
         }
-    }
-
-    pub(super) fn resolve(&self, to: &Address<'_>) -> Resolution {
-        resolve(&self.table, &self.own, to, &crossbeam_epoch::pin())
     }
 }
 

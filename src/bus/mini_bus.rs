@@ -3,10 +3,13 @@
 //! The same trie as everywhere, without routes. A sandbox joins its MiniBus to the MessageBus: the
 //! MessageBus's listener *is* the MiniBus, found under the URL it was added for.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crossbeam_epoch::Guard;
-use smallvec::SmallVec;
+use parking_lot::Mutex;
 
 use crate::{
     address::{Address, Url},
@@ -14,13 +17,20 @@ use crate::{
     link::{Delivery, LinkId, Refusal, Sink},
     message::To,
     registry::table::{Listener, ListenerKey, Place, RoutingTable},
+    slab::{Slab, SlabWriter, Target},
 };
 
 /// The bus of one sandbox.
 pub struct MiniBus {
     table: RoutingTable,
-    default: parking_lot::RwLock<Option<Arc<dyn Sink>>>,
+    /// The number of the `*` listener among `defaults`, or [`NOBODY`].
+    default: AtomicU64,
+    defaults: Slab<Arc<dyn Sink>>,
+    writer: Mutex<SlabWriter<Arc<dyn Sink>>>,
 }
+
+/// No number of a place.
+const NOBODY: u64 = u64::MAX;
 
 impl Default for MiniBus {
     fn default() -> Self {
@@ -37,7 +47,13 @@ impl std::fmt::Debug for MiniBus {
 impl MiniBus {
     /// Without listeners.
     pub fn new() -> Self {
-        MiniBus { table: RoutingTable::new(), default: parking_lot::RwLock::new(None) }
+        let writer = SlabWriter::new();
+        MiniBus {
+            table: RoutingTable::new(),
+            default: AtomicU64::new(NOBODY),
+            defaults: writer.reader(),
+            writer: Mutex::new(writer),
+        }
     }
 
     /// Adds a listener on `url` and below. Several may stand on one URL; all get what comes.
@@ -52,7 +68,12 @@ impl MiniBus {
 
     /// Sets the `*` listener, which gets only what nothing else matched; `None` takes it away.
     pub fn set_default_listener(&self, sink: Option<Arc<dyn Sink>>) {
-        *self.default.write() = sink;
+        let mut writer = self.writer.lock();
+        let number = sink.map_or(NOBODY, |sink| u64::from(writer.insert(sink).0));
+        let old = self.default.swap(number, Ordering::AcqRel);
+        if let Ok(old) = u32::try_from(old) {
+            writer.remove(Target(old));
+        }
     }
 
     /// Removes a listener; false if it had gone already.
@@ -66,7 +87,10 @@ impl MiniBus {
     /// # Errors
     /// The first [`Refusal`] of a listener; [`Refusal::Closed`] if there is none at all.
     pub fn deliver(&self, at: &Address<'_>, delivery: Delivery) -> Result<(), Refusal> {
-        self.hand_over(self.takers(at, delivery.ingress.link), delivery)
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        self.table.look_up(at, &mut found, &guard);
+        self.deliver_found(&found, delivery, &guard)
     }
 
     /// The same, at the message's own `to`.
@@ -74,14 +98,16 @@ impl MiniBus {
     /// # Errors
     /// As [`MiniBus::deliver`]; also [`Refusal::Closed`] if `to` is no single URL address.
     pub fn deliver_to_target(&self, delivery: Delivery) -> Result<(), Refusal> {
-        let takers = match delivery.message.to() {
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        match delivery.message.to() {
             To::One(to) => {
                 let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
-                self.takers(&at, delivery.ingress.link)
+                self.table.look_up(&at, &mut found, &guard);
             }
             To::Many(_) => return Err(Refusal::Closed),
-        };
-        self.hand_over(takers, delivery)
+        }
+        self.deliver_found(&found, delivery, &guard)
     }
 
     /// Gives `delivery` to the listeners on `path` itself, and to nobody else: without one the path is gone.
@@ -98,28 +124,35 @@ impl MiniBus {
         hand_over(self.sinks(&found, delivery.ingress.link, &guard), delivery)
     }
 
-    /// Who gets what is delivered at `at` and came from `from`: the listeners, without them `*`.
-    fn takers(&self, at: &Address<'_>, from: LinkId) -> Takers {
-        let guard = crossbeam_epoch::pin();
-        let mut found = Match::default();
-        self.table.look_up(at, &mut found, &guard);
-        let takers: Takers = self.sinks(&found, from, &guard).cloned().collect();
-        match takers.is_empty() {
-            true => self.default.read().iter().cloned().collect(),
-            false => takers,
+    fn deliver_found(
+        &self,
+        found: &Match,
+        delivery: Delivery,
+        guard: &Guard,
+    ) -> Result<(), Refusal> {
+        let mut takers = self.sinks(found, delivery.ingress.link, guard).peekable();
+        match takers.peek() {
+            Some(_) => hand_over(takers, delivery),
+            None => self.default_sink(guard).ok_or(Refusal::Closed)?.push(delivery),
         }
     }
 
-    fn hand_over(&self, takers: Takers, delivery: Delivery) -> Result<(), Refusal> {
-        match takers.is_empty() {
-            true => Err(Refusal::Closed),
-            false => hand_over(takers.iter(), delivery),
+    /// The `*` listener. Read again only if it was replaced between two reads.
+    fn default_sink<'g>(&'g self, guard: &'g Guard) -> Option<&'g Arc<dyn Sink>> {
+        let mut number = self.default.load(Ordering::Acquire);
+        loop {
+            let sink = self.defaults.get(Target(u32::try_from(number).ok()?), guard);
+            let again = self.default.load(Ordering::Acquire);
+            if sink.is_some() || again == number {
+                return sink;
+            }
+            number = again;
         }
     }
 
     fn sinks<'g>(
-        &self,
-        found: &Match,
+        &'g self,
+        found: &'g Match,
         from: LinkId,
         guard: &'g Guard,
     ) -> impl Iterator<Item = &'g Arc<dyn Sink>> {
@@ -130,14 +163,11 @@ impl MiniBus {
     }
 }
 
-/// Who gets a message; seldom more than one.
-type Takers = SmallVec<[Arc<dyn Sink>; 2]>;
-
 /// Gives each sink the same message; the last one the buffer itself.
 ///
 /// # Errors
 /// The first [`Refusal`]; the others get their copy all the same.
-pub(crate) fn hand_over<'s>(
+fn hand_over<'s>(
     sinks: impl Iterator<Item = &'s Arc<dyn Sink>>,
     delivery: Delivery,
 ) -> Result<(), Refusal> {

@@ -4,6 +4,7 @@
 //! control plane must know goes into its inbox as a [`Note`].
 
 mod asking;
+mod batch;
 mod config;
 mod counters;
 mod error;
@@ -24,5 +25,5 @@ pub use message_bus::MessageBus;
 pub use mini_bus::MiniBus;
 pub use note::Note;
 pub use path::PathReport;
-pub use posted::{Posted, Sent, TargetReport};
+pub use posted::{Posted, Refused, Sent, TargetReport};
 pub use requests::{Answered, Reply, Requests, TooManyRequests};

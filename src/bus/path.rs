@@ -32,7 +32,7 @@ impl MessageBus {
             let domain = to.domain();
             let guard = crossbeam_epoch::pin();
             let stub = crate::registry::resolve::stub_for(&self.table, &self.own, domain, &guard);
-            peer.explain(stub.as_ref(), now)
+            peer.explain(stub, now)
         });
         PathReport { target, peer }
     }

@@ -1,22 +1,28 @@
 //! Posting: a message of a local party is checked, resolved, and given to each sink. No lock but the sinks' own.
 
 use std::{
+    borrow::Cow,
     sync::{Arc, LazyLock},
     time::Instant,
 };
 
 use bytes::Bytes;
+use crossbeam_epoch::Guard;
 use memchr::memmem::Finder;
-use smallvec::smallvec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     address::{Address, Url},
-    bus::{Drop, MessageBus, Note, P2pPolicy, PostError, Posted, Sent},
+    bus::{Drop, MessageBus, Note, P2pPolicy, PostError, Posted, Refused, Sent},
+    fib::Match,
     handover::Peer,
     limits,
-    link::{Delivery, Ingress, Path, Refusal, Stub},
+    link::{Delivery, Ingress, Path, Stub},
     message::{Message, To, respond},
-    registry::{Onward, Receiver, Resolution, Unreachable},
+    registry::{
+        Listener, Onward, Receiver, Resolution, Unreachable, resolve, resolve::stub_for,
+        resolve_found, sole_listener,
+    },
 };
 
 impl MessageBus {
@@ -40,30 +46,89 @@ impl MessageBus {
         now: Instant,
     ) -> Result<Posted, PostError> {
         self.check(&message)?;
-        let many = match message.to() {
+        self.post_checked(message, ingress, now)
+    }
+
+    /// The same for a message that [`MessageBus::check`] has let through.
+    pub(super) fn post_checked(
+        &self,
+        message: Message,
+        ingress: Ingress,
+        now: Instant,
+    ) -> Result<Posted, PostError> {
+        let guard;
+        let resolved = match message.to() {
             To::One(to) => {
                 let address = to_address(&to)?;
-                self.answers_request(&message, &address, now)
-                    .map(|()| smallvec![Ok(Sent { path: Path::Local, receivers: 1 })])
-                    .ok_or_else(|| self.resolve(&address))
+                if self.answers_request(&message, &address, now).is_some() {
+                    return Ok(Posted::here(1));
+                }
+                guard = crossbeam_epoch::pin();
+                let mut found = Match::default();
+                self.table.look_up(&address, &mut found, &guard);
+                match self.taker(&found, ingress, &guard) {
+                    Some(listener) => Resolved::ToOne(listener),
+                    None => {
+                        let (table, own) = (&self.table, &self.own);
+                        Resolved::To(resolve_found(table, own, &address, &mut found, &guard))
+                    }
+                }
             }
-            To::Many(urls) => {
-                check_targets(urls.len())?;
-                Ok(urls
-                    .iter()
-                    .map(|url| {
-                        let copy = message.with_to(url);
-                        let resolution = self.resolve(&to_address(url)?);
-                        self.send(copy, ingress, resolution, now)
-                    })
-                    .collect())
+            To::Many(urls) => return self.post_copies(&message, &urls, ingress, now),
+        };
+        Ok(match resolved {
+            Resolved::ToOne(listener) => {
+                self.give_one(listener, Delivery { message, ingress, hop: None })
             }
-        };
-        let targets = match many {
-            Ok(targets) => targets,
-            Err(resolution) => smallvec![self.send(message, ingress, resolution, now)],
-        };
-        Ok(Posted { targets })
+            Resolved::To(resolution) => self.send_one(message, ingress, resolution, now),
+        })
+    }
+
+    /// To each of `urls` a copy of its own.
+    fn post_copies(
+        &self,
+        message: &Message,
+        urls: &[Cow<'_, str>],
+        ingress: Ingress,
+        now: Instant,
+    ) -> Result<Posted, PostError> {
+        check_targets(urls.len())?;
+        let mut posted = Posted { targets: SmallVec::new(), refused: Vec::new() };
+        for (target, url) in urls.iter().enumerate() {
+            let mut refused = Refusals { target, all: &mut posted.refused };
+            let outcome = to_address(url).and_then(|to| {
+                let guard = crossbeam_epoch::pin();
+                let resolution = resolve(&self.table, &self.own, &to, &guard);
+                self.send(message.with_to(url), ingress, resolution, now, &mut refused)
+            });
+            posted.targets.push(outcome);
+        }
+        Ok(posted)
+    }
+
+    /// The one listener that gets what was looked up, if nobody else does and it did not come from there.
+    pub(super) fn taker<'g>(
+        &'g self,
+        found: &Match,
+        ingress: Ingress,
+        guard: &'g Guard,
+    ) -> Option<&'g Listener> {
+        sole_listener(&self.table, found, guard)
+            .filter(|listener| listener.link != Some(ingress.link))
+    }
+
+    /// To one listener and nobody else: the message itself.
+    pub(super) fn give_one(&self, listener: &Listener, delivery: Delivery) -> Posted {
+        match listener.sink.push(delivery) {
+            Ok(()) => {
+                self.counters.count_local(1);
+                Posted::here(1)
+            }
+            Err(refusal) => {
+                self.counters.count_refusal(refusal);
+                Posted::refused_by(&listener.url, refusal)
+            }
+        }
     }
 
     /// Posts a message that the router itself has written.
@@ -101,11 +166,23 @@ impl MessageBus {
     }
 
     /// What is refused whatever its address.
-    fn check(&self, message: &Message) -> Result<(), PostError> {
+    pub(super) fn check(&self, message: &Message) -> Result<(), PostError> {
+        self.check_after(None, message)
+    }
+
+    /// The same after `before`, which was let through: what they have in common needs no second look.
+    pub(super) fn check_after(
+        &self,
+        before: Option<&Message>,
+        message: &Message,
+    ) -> Result<(), PostError> {
         if message.hop().is_some() {
             return Err(PostError::HasHop);
         }
-        if let Err(error) = Address::parse(&message.from()) {
+        let from = message.from();
+        if before.is_none_or(|before| before.from() != from)
+            && let Err(error) = Address::check(&from)
+        {
             return Err(PostError::Address { member: "from", error });
         }
         if self.names_our_stub(message) {
@@ -115,24 +192,39 @@ impl MessageBus {
         Ok(())
     }
 
+    /// A message to one URL, to where `resolution` says.
+    pub(super) fn send_one(
+        &self,
+        message: Message,
+        ingress: Ingress,
+        resolution: Resolution<'_>,
+        now: Instant,
+    ) -> Posted {
+        let mut all = Vec::new();
+        let mut refused = Refusals { target: 0, all: &mut all };
+        let outcome = self.send(message, ingress, resolution, now, &mut refused);
+        Posted { targets: smallvec![outcome], refused: all }
+    }
+
     /// One copy, to where `resolution` says.
     fn send(
         &self,
         message: Message,
         ingress: Ingress,
-        resolution: Resolution,
+        resolution: Resolution<'_>,
         now: Instant,
+        refused: &mut Refusals<'_>,
     ) -> Result<Sent, PostError> {
         let Resolution { receivers, onward } = resolution;
         if receivers.iter().all(|taker| taker.link() == Some(ingress.link)) {
-            return self.send_onward(onward, message, ingress, now);
+            return self.send_onward(onward, message, ingress, now, refused);
         }
-        let here = |message| self.deliver_here(&receivers, message, ingress, now);
         if matches!(onward, Onward::None) {
-            return here(message).map(|receivers| Sent { path: Path::Local, receivers });
+            let receivers = self.deliver_here(&receivers, message, ingress, now, refused)?;
+            return Ok(Sent { path: Path::Local, receivers });
         }
-        let local = here(message.clone());
-        match (local, self.send_onward(onward, message, ingress, now)) {
+        let local = self.deliver_here(&receivers, message.clone(), ingress, now, refused);
+        match (local, self.send_onward(onward, message, ingress, now, refused)) {
             (Ok(receivers), Ok(sent)) => Ok(Sent { receivers, ..sent }),
             (Ok(receivers), Err(_)) => Ok(Sent { path: Path::Local, receivers }),
             (Err(_), outward) => outward,
@@ -141,61 +233,65 @@ impl MessageBus {
 
     fn send_onward(
         &self,
-        onward: Onward,
+        onward: Onward<'_>,
         message: Message,
         ingress: Ingress,
         now: Instant,
+        refused: &mut Refusals<'_>,
     ) -> Result<Sent, PostError> {
-        match onward {
-            Onward::P2p { peer, stub } => self.to_peer(&peer, stub.as_ref(), message, ingress, now),
+        let (outcome, by) = match onward {
+            Onward::P2p { peer, stub } => {
+                (self.to_peer(peer, stub, message, ingress, now), peer.remote())
+            }
             Onward::MessageNode { stub, peer: Some(peer), .. } => {
-                self.to_peer(&peer, Some(&stub), message, ingress, now)
+                (self.to_peer(peer, Some(stub), message, ingress, now), peer.remote())
             }
             Onward::MessageNode { stub, peer: None, unknown } => {
-                self.to_stub(&stub, unknown, message, ingress)
+                (self.to_stub(stub, unknown, message, ingress), &stub.url)
             }
-            Onward::None => Err(self.unreachable(Unreachable::NoListener, &message, now)),
-            Onward::Unreachable(why) => Err(self.unreachable(why, &message, now)),
-        }
+            Onward::None => return Err(self.unreachable(Unreachable::NoListener, &message, now)),
+            Onward::Unreachable(why) => return Err(self.unreachable(why, &message, now)),
+        };
+        outcome.inspect_err(|error| refused.add(by, error))
     }
 
     /// To local receivers, at least one: each once, never back to where it came from. The last one gets the
     /// message itself.
     fn deliver_here(
         &self,
-        receivers: &[Receiver],
+        receivers: &[Receiver<'_>],
         message: Message,
         ingress: Ingress,
         now: Instant,
+        refused: &mut Refusals<'_>,
     ) -> Result<usize, PostError> {
         let mut takers =
             receivers.iter().filter(|taker| taker.link() != Some(ingress.link)).peekable();
-        let (mut taken, mut refused) = (0, None);
+        let (mut taken, mut last_error) = (0, None);
         let mut message = Some(message);
         while let Some(taker) = takers.next() {
             let copy = if takers.peek().is_some() { message.clone() } else { message.take() };
             let Some(copy) = copy else { break };
             match self.give(taker, copy, ingress, now) {
                 Ok(()) => taken += 1,
-                Err(error) => refused = Some(error),
+                Err(error) => {
+                    refused.add(taker.url(), &error);
+                    last_error = Some(error);
+                }
             }
         }
         self.counters.count_local(taken);
-        match refused {
-            Some(error) => {
-                self.counters.count_drop(match error {
-                    PostError::Refused(Refusal::Closed) => Drop::Closed,
-                    _ => Drop::Full,
-                });
-                if taken == 0 { Err(error) } else { Ok(taken) }
-            }
-            None => Ok(taken),
+        let Some(error) = last_error else { return Ok(taken) };
+        match error {
+            PostError::Refused(refusal) => self.counters.count_refusal(refusal),
+            _ => self.counters.count_drop(Drop::Full),
         }
+        if taken == 0 { Err(error) } else { Ok(taken) }
     }
 
     fn give(
         &self,
-        taker: &Receiver,
+        taker: &Receiver<'_>,
         message: Message,
         ingress: Ingress,
         now: Instant,
@@ -206,8 +302,10 @@ impl MessageBus {
                 .push(Delivery { message, ingress, hop: None })
                 .map_err(PostError::Refused),
             Receiver::Subscriber(peer) => {
-                let stub = self.stub_of_peer(peer);
-                self.to_peer(peer, stub.as_ref(), message, ingress, now).map(drop)
+                let guard = crossbeam_epoch::pin();
+                let domain = peer.remote().address().domain();
+                let stub = stub_for(&self.table, &self.own, domain, &guard);
+                self.to_peer(peer, stub, message, ingress, now).map(drop)
             }
         }
     }
@@ -263,12 +361,6 @@ impl MessageBus {
         }
     }
 
-    fn stub_of_peer(&self, peer: &Peer) -> Option<Arc<Stub>> {
-        let guard = crossbeam_epoch::pin();
-        let domain = peer.remote().address().domain();
-        crate::registry::resolve::stub_for(&self.table, &self.own, domain, &guard)
-    }
-
     /// Counts it, answers it if it is a request, and says why.
     fn unreachable(&self, why: Unreachable, message: &Message, now: Instant) -> PostError {
         self.counters.count_drop(Drop::Unreachable);
@@ -285,6 +377,27 @@ impl MessageBus {
             && message.body_text(&["via"]).is_some_and(|via| {
                 Address::parse(&via).is_ok_and(|via| is_stub_of(&self.own.runtime, &via))
             })
+    }
+}
+
+/// Where a message goes.
+enum Resolved<'g> {
+    /// To this listener, and nobody else.
+    ToOne(&'g Listener),
+    To(Resolution<'g>),
+}
+
+/// Where those are noted who refuse their copy for one target.
+struct Refusals<'a> {
+    target: usize,
+    all: &'a mut Vec<Refused>,
+}
+
+impl Refusals<'_> {
+    #[cold]
+    fn add(&mut self, by: &Url, error: &PostError) {
+        let (target, by, error) = (self.target, by.clone(), error.clone());
+        self.all.push(Refused { target, by, error });
     }
 }
 
@@ -311,6 +424,6 @@ fn check_targets(urls: usize) -> Result<(), PostError> {
     }
 }
 
-fn to_address(to: &str) -> Result<Address<'_>, PostError> {
+pub(super) fn to_address(to: &str) -> Result<Address<'_>, PostError> {
     Address::parse(to).map_err(|error| PostError::Address { member: "to", error })
 }

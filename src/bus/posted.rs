@@ -1,8 +1,12 @@
 //! How a posted message went, and what `resolve` says of an address. Nothing is decided here.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
-use crate::{address::Url, bus::PostError, link::Path};
+use crate::{
+    address::Url,
+    bus::PostError,
+    link::{Path, Refusal},
+};
 
 /// How one copy went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +22,36 @@ pub struct Sent {
 pub struct Posted {
     /// In the order of `to`.
     pub targets: SmallVec<[Result<Sent, PostError>; 1]>,
+    /// Every sink that did not take its copy, also where others took theirs: a queue or window that is full or
+    /// closed. Empty, and without memory, when all took it.
+    pub refused: Vec<Refused>,
+}
+
+/// A sink that did not take its copy of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// For which of the [`Posted::targets`].
+    pub target: usize,
+    /// Who it is: the URL that the listener listens on, the stub's, or that of the remote runtime.
+    pub by: Url,
+    /// Why.
+    pub error: PostError,
 }
 
 impl Posted {
+    /// One target, taken by so many local receivers.
+    pub(super) fn here(receivers: usize) -> Posted {
+        let sent = Sent { path: Path::Local, receivers };
+        Posted { targets: smallvec![Ok(sent)], refused: Vec::new() }
+    }
+
+    /// One target, and the one listener on `by` refused it.
+    pub(super) fn refused_by(by: &Url, why: Refusal) -> Posted {
+        let error = PostError::Refused(why);
+        let refused = Refused { target: 0, by: by.clone(), error: error.clone() };
+        Posted { targets: smallvec![Err(error)], refused: vec![refused] }
+    }
+
     /// The first error among the targets.
     pub fn first_error(&self) -> Option<&PostError> {
         self.targets.iter().find_map(|target| target.as_ref().err())

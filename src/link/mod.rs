@@ -85,6 +85,22 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// [`Refusal`]; the message is then the caller's to account for.
     fn push(&self, delivery: Delivery) -> Result<(), Refusal>;
+
+    /// True if pushing does nothing but queue, so that nobody can tell when within a batch it was done. Only then
+    /// [`Sink::push_run`] is called.
+    fn is_queue(&self) -> bool {
+        false
+    }
+
+    /// Takes every message of `run`, in order, as [`Sink::push`] would one by one; `refused` gets the place in `run`
+    /// and the reason of each that is not taken.
+    fn push_run(&self, run: &mut [Option<Delivery>], refused: &mut dyn FnMut(usize, Refusal)) {
+        for (at, delivery) in run.iter_mut().enumerate() {
+            if let Some(Err(refusal)) = delivery.take().map(|delivery| self.push(delivery)) {
+                refused(at, refusal);
+            }
+        }
+    }
 }
 
 /// The sink of a direct connection, which carries control beside messages.
@@ -159,6 +175,14 @@ impl Weigh for Delivery {
 impl Sink for Outbox<Delivery> {
     fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
         Outbox::push(self, delivery)
+    }
+
+    fn is_queue(&self) -> bool {
+        true
+    }
+
+    fn push_run(&self, run: &mut [Option<Delivery>], refused: &mut dyn FnMut(usize, Refusal)) {
+        Outbox::push_run(self, run, refused);
     }
 }
 

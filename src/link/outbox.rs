@@ -56,23 +56,43 @@ impl<T: Weigh> Outbox<T> {
     /// # Errors
     /// [`Refusal::Full`] at a bound, [`Refusal::Closed`] after [`Outbox::close`].
     pub fn push(&self, item: T) -> Result<(), Refusal> {
-        let weight = item.weight_bytes();
         let mut inner = self.inner.lock();
+        self.room(&inner, &item)?;
+        inner.push(item);
+        let drainer = inner.drainer.take();
+        drop(inner);
+        if let Some(drainer) = drainer {
+            drainer.wake();
+        }
+        Ok(())
+    }
+
+    /// Puts the items of `run` at the end, in order and under one lock; `refused` is told the place and the reason of
+    /// each that is not taken, and must not come back to this queue. Leaves `None`s.
+    pub fn push_run(&self, run: &mut [Option<T>], refused: &mut dyn FnMut(usize, Refusal)) {
+        let mut inner = self.inner.lock();
+        let queued = inner.items.len();
+        for (at, place) in run.iter_mut().enumerate() {
+            let Some(item) = place.take() else { continue };
+            match self.room(&inner, &item) {
+                Ok(()) => inner.push(item),
+                Err(refusal) => refused(at, refusal),
+            }
+        }
+        let drainer = if inner.items.len() > queued { inner.drainer.take() } else { None };
+        drop(inner);
+        drainer.into_iter().for_each(Waker::wake);
+    }
+
+    fn room(&self, inner: &Inner<T>, item: &T) -> Result<(), Refusal> {
         if inner.closed {
             return Err(Refusal::Closed);
         }
         if inner.items.len() >= self.items_max {
             return Err(Refusal::Full { bound: self.items_max });
         }
-        if !inner.items.is_empty() && inner.bytes + weight > self.bytes_max {
+        if !inner.items.is_empty() && inner.bytes + item.weight_bytes() > self.bytes_max {
             return Err(Refusal::Full { bound: self.bytes_max });
-        }
-        inner.bytes += weight;
-        inner.items.push_back(item);
-        let drainer = inner.drainer.take();
-        drop(inner);
-        if let Some(drainer) = drainer {
-            drainer.wake();
         }
         Ok(())
     }
@@ -144,11 +164,20 @@ impl<T: Weigh> Outbox<T> {
 }
 
 impl<T: Weigh> Inner<T> {
+    fn push(&mut self, item: T) {
+        self.bytes += item.weight_bytes();
+        self.items.push_back(item);
+    }
+
     fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
-        let moved = self.items.len().min(max);
-        let start = into.len();
-        into.extend(self.items.drain(..moved));
-        self.bytes -= into[start..].iter().map(Weigh::weight_bytes).sum::<usize>();
+        let (moved, start) = (self.items.len().min(max), into.len());
+        if moved == self.items.len() {
+            self.bytes = 0;
+            into.extend(self.items.drain(..));
+        } else {
+            into.extend(self.items.drain(..moved));
+            self.bytes -= into[start..].iter().map(Weigh::weight_bytes).sum::<usize>();
+        }
         moved
     }
 }

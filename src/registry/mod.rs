@@ -7,5 +7,8 @@ pub mod resolve;
 pub mod table;
 
 pub use connections::{Connections, P2pConnection, Role, StatusEvent};
-pub use resolve::{Onward, Own, Receiver, Resolution, Unreachable, resolve, resolve_incoming};
+pub use resolve::{
+    Onward, Own, Receiver, Receivers, Resolution, Unreachable, resolve, resolve_found,
+    resolve_incoming, sole_listener,
+};
 pub use table::{Listener, ListenerKey, Place, RoutingTable};

@@ -13,7 +13,7 @@ use crate::{
     fib::Match,
     handover::Peer,
     link::{LinkId, Stub},
-    registry::table::{Listener, Place, RoutingTable, STUB_SCHEME},
+    registry::table::{Listener, Place, RoutingTable},
     slab::Target,
     subscription::is_topic,
 };
@@ -40,16 +40,16 @@ impl Own {
     }
 }
 
-/// Somebody local who gets a copy.
-#[derive(Clone, Debug)]
-pub enum Receiver {
+/// Somebody local who gets a copy, lent for as long as the guard that it was found under is held.
+#[derive(Clone, Copy, Debug)]
+pub enum Receiver<'g> {
     /// A listener.
-    Listener(Arc<Listener>),
+    Listener(&'g Listener),
     /// A remote runtime that has subscribed here (to our registry's changes).
-    Subscriber(Arc<Peer>),
+    Subscriber(&'g Arc<Peer>),
 }
 
-impl Receiver {
+impl Receiver<'_> {
     /// The link it stands on, from which it gets nothing.
     pub fn link(&self) -> Option<LinkId> {
         match self {
@@ -57,26 +57,34 @@ impl Receiver {
             Receiver::Subscriber(peer) => Some(peer.link()),
         }
     }
+
+    /// The URL it listens on, or that of the runtime.
+    pub fn url(&self) -> &Url {
+        match self {
+            Receiver::Listener(listener) => &listener.url,
+            Receiver::Subscriber(peer) => peer.remote(),
+        }
+    }
 }
 
-/// The way out of this runtime.
-#[derive(Clone, Debug)]
-pub enum Onward {
+/// The way out of this runtime, lent as a [`Receiver`] is.
+#[derive(Clone, Copy, Debug)]
+pub enum Onward<'g> {
     /// None is needed: the local receivers are all.
     None,
     /// The direct connection.
     P2p {
         /// The remote runtime.
-        peer: Arc<Peer>,
+        peer: &'g Arc<Peer>,
         /// The Message Node stub that stands in when the connection goes.
-        stub: Option<Arc<Stub>>,
+        stub: Option<&'g Arc<Stub>>,
     },
     /// A Message Node.
     MessageNode {
         /// The stub.
-        stub: Arc<Stub>,
+        stub: &'g Arc<Stub>,
         /// The remote runtime, if the address is known to live there.
-        peer: Option<Arc<Peer>>,
+        peer: Option<&'g Arc<Peer>>,
         /// Nothing is known of the address: worth a look-up behind the message.
         unknown: bool,
     },
@@ -108,34 +116,48 @@ impl Unreachable {
 
 /// What `resolve` gives.
 #[derive(Clone, Debug)]
-pub struct Resolution {
+pub struct Resolution<'g> {
     /// Who gets a copy here.
-    pub receivers: SmallVec<[Receiver; 2]>,
+    pub receivers: Receivers<'g>,
     /// Where it goes besides.
-    pub onward: Onward,
+    pub onward: Onward<'g>,
 }
 
+/// The local receivers of one message; seldom more than one, and no allocation for up to four.
+pub type Receivers<'g> = SmallVec<[Receiver<'g>; 4]>;
+
 /// Resolves `to`, posted by a local party.
-pub fn resolve(table: &RoutingTable, own: &Own, to: &Address<'_>, guard: &Guard) -> Resolution {
+pub fn resolve<'g>(
+    table: &'g RoutingTable,
+    own: &Own,
+    to: &Address<'_>,
+    guard: &'g Guard,
+) -> Resolution<'g> {
     let mut found = Match::default();
     table.look_up(to, &mut found, guard);
-    let mut route = found.route.and_then(|target| table.place(target, guard));
+    resolve_found(table, own, to, &mut found, guard)
+}
+
+/// The same once `to` has been looked up under `guard`.
+pub fn resolve_found<'g>(
+    table: &'g RoutingTable,
+    own: &Own,
+    to: &Address<'_>,
+    found: &mut Match,
+    guard: &'g Guard,
+) -> Resolution<'g> {
+    let mut route = route(table, found, guard);
     if found.route.is_some() && route.is_none() {
         // The route was replaced, and its old place given back, between the two reads.
-        table.look_up(to, &mut found, guard);
-        route = found.route.and_then(|target| table.place(target, guard));
+        table.look_up(to, found, guard);
+        route = self::route(table, found, guard);
     }
-    let local_len = found.listener_len.max(found.subscription_len);
-    // Step 1: local, unless step 3 has a longer prefix.
-    let is_remote = route.is_some_and(|place| place.peer().is_some());
-    let remote_is_longer = is_remote && found.route_len > local_len;
-    if local_len > 0 && !remote_is_longer {
-        let receivers = receivers(table, &found, guard);
+    if !goes_onward(found, route) {
+        let receivers = receivers(table, found, guard);
         if !receivers.is_empty() {
-            let onward = if found.publish {
-                self::onward(table, own, to, route, guard)
-            } else {
-                Onward::None
+            let onward = match found.publish {
+                true => onward(table, own, to, route, guard),
+                false => Onward::None,
             };
             // A published topic that has nobody outside is still delivered here.
             let onward = match onward {
@@ -148,48 +170,72 @@ pub fn resolve(table: &RoutingTable, own: &Own, to: &Address<'_>, guard: &Guard)
     Resolution { receivers: SmallVec::new(), onward: onward(table, own, to, route, guard) }
 }
 
-/// Resolves `to` for a message that came in by a link: local listeners or nobody, never another link.
-pub fn resolve_incoming(table: &RoutingTable, to: &Address<'_>, guard: &Guard) -> Resolution {
-    let mut found = Match::default();
-    table.look_up(to, &mut found, guard);
-    let mut receivers = receivers(table, &found, guard);
-    receivers.retain(|receiver| matches!(receiver, Receiver::Listener(_)));
-    let onward = match receivers.is_empty() {
-        true => Onward::Unreachable(Unreachable::NoTransit),
-        false => Onward::None,
-    };
-    Resolution { receivers, onward }
-}
-
-/// The Message Node stub for `domain`, else that of our own domain.
-pub fn stub_for(table: &RoutingTable, own: &Own, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
-    stub_of(table, domain, guard).or_else(|| match *own.domain == *domain {
-        true => None,
-        false => stub_of(table, &own.domain, guard),
-    })
-}
-
-fn stub_of(table: &RoutingTable, domain: &str, guard: &Guard) -> Option<Arc<Stub>> {
-    // On the stack: every message that leaves the runtime comes by here.
-    let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
-    key.extend_from_slice(domain.as_bytes());
-    let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
-    let mut found = Match::default();
-    table.look_up(&key, &mut found, guard);
-    match table.place(found.route?, guard) {
-        Some(Place::Stub(stub)) => Some(stub.clone()),
+/// The one listener that gets what was looked up, if it is no more than that: the most frequent answer of
+/// [`resolve_found`], with the least to be read.
+pub fn sole_listener<'g>(
+    table: &'g RoutingTable,
+    found: &Match,
+    guard: &'g Guard,
+) -> Option<&'g Listener> {
+    let &[target] = found.listeners.as_slice() else { return None };
+    let is_all = found.subscriptions.is_empty() && !found.publish;
+    if !is_all || found.route_len > found.listener_len {
+        return None;
+    }
+    match table.place(target, guard) {
+        Some(Place::Listener(listener)) => Some(listener),
         _ => None,
     }
 }
 
+/// Resolves `to` for a message that came in by the link `from`: local listeners or nobody, never another link.
+pub fn resolve_incoming<'g>(
+    table: &'g RoutingTable,
+    to: &Address<'_>,
+    from: LinkId,
+    guard: &'g Guard,
+) -> SmallVec<[&'g Listener; 4]> {
+    let mut found = Match::default();
+    table.look_up(to, &mut found, guard);
+    let receivers = receivers(table, &found, guard);
+    let listener = |receiver| match receiver {
+        Receiver::Listener(listener) if listener.link != Some(from) => Some(listener),
+        _ => None,
+    };
+    receivers.into_iter().filter_map(listener).collect()
+}
+
+fn route<'g>(table: &'g RoutingTable, found: &Match, guard: &'g Guard) -> Option<&'g Place> {
+    found.route.and_then(|target| table.place(target, guard))
+}
+
+/// Step 1: nobody local, or step 3 has a longer prefix.
+fn goes_onward(found: &Match, route: Option<&Place>) -> bool {
+    let local_len = found.listener_len.max(found.subscription_len);
+    let is_remote = route.is_some_and(|place| place.peer().is_some());
+    local_len == 0 || is_remote && found.route_len > local_len
+}
+
+/// The Message Node stub for `domain`, else that of our own domain.
+pub fn stub_for<'g>(
+    table: &'g RoutingTable,
+    own: &Own,
+    domain: &str,
+    guard: &'g Guard,
+) -> Option<&'g Arc<Stub>> {
+    let is_home = *own.domain == *domain;
+    let other = if is_home { None } else { table.other_stub(domain, guard) };
+    other.or_else(|| table.home_stub(guard))
+}
+
 /// Steps 2 to 6.
-fn onward(
-    table: &RoutingTable,
+fn onward<'g>(
+    table: &'g RoutingTable,
     own: &Own,
     to: &Address<'_>,
-    route: Option<&Place>,
-    guard: &Guard,
-) -> Onward {
+    route: Option<&'g Place>,
+    guard: &'g Guard,
+) -> Onward<'g> {
     if own.is_ours(to) {
         return Onward::Unreachable(Unreachable::NoListener);
     }
@@ -199,42 +245,41 @@ fn onward(
     let stub = stub_for(table, own, domain, guard);
     let peer = route.and_then(Place::peer);
     if let Some(peer) = peer.filter(|_| route.is_some_and(Place::is_live)) {
-        return Onward::P2p { peer: peer.clone(), stub };
+        return Onward::P2p { peer, stub };
     }
     match stub {
-        Some(stub) => Onward::MessageNode {
-            stub,
-            peer: peer.cloned(),
-            // A route to a stub says that a look-up is under way or was in vain.
-            unknown: route.is_none() && !signalling,
-        },
+        // A route to a stub says that a look-up is under way or was in vain.
+        Some(stub) => Onward::MessageNode { stub, peer, unknown: route.is_none() && !signalling },
         None => Onward::Unreachable(Unreachable::NoMessageNode),
     }
 }
 
 /// Every covering subscription, else the listeners of the longest prefix; each once. Listeners on the very URL
 /// that is subscribed to get it as well: several may stand there, and all get it.
-fn receivers(table: &RoutingTable, found: &Match, guard: &Guard) -> SmallVec<[Receiver; 2]> {
+fn receivers<'g>(table: &'g RoutingTable, found: &Match, guard: &'g Guard) -> Receivers<'g> {
     let listeners = match found.listener_len >= found.subscription_len {
         true => found.listeners.as_slice(),
         false => &[],
     };
+    let receiver = |target: &Target| table.place(*target, guard).and_then(receiver);
+    if found.subscriptions.is_empty() {
+        return listeners.iter().filter_map(receiver).collect();
+    }
     let mut seen: SmallVec<[Target; 4]> = SmallVec::new();
     let mut receivers = SmallVec::new();
     for target in found.subscriptions.iter().chain(listeners) {
-        if seen.contains(target) {
-            continue;
+        if !seen.contains(target) {
+            seen.push(*target);
+            receivers.extend(receiver(target));
         }
-        seen.push(*target);
-        receivers.extend(table.place(*target, guard).and_then(receiver));
     }
     receivers
 }
 
-fn receiver(place: &Place) -> Option<Receiver> {
+fn receiver(place: &Place) -> Option<Receiver<'_>> {
     match place {
-        Place::Listener(listener) => Some(Receiver::Listener(listener.clone())),
-        Place::Peer(peer) | Place::Learnt { peer, .. } => Some(Receiver::Subscriber(peer.clone())),
+        Place::Listener(listener) => Some(Receiver::Listener(listener)),
+        Place::Peer(peer) | Place::Learnt { peer, .. } => Some(Receiver::Subscriber(peer)),
         Place::Stub(_) => None,
     }
 }

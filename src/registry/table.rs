@@ -3,10 +3,17 @@
 //! Editing takes one lock and belongs to the control plane; reading takes none. What an entry *means* for a
 //! message is decided in [`resolve`](mod@super::resolve).
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
 
 use crossbeam_epoch::Guard;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::{
     address::{Address, Url},
@@ -34,10 +41,10 @@ impl fmt::Debug for Listener {
 }
 
 /// What a [`Target`] stands for.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Place {
     /// A local listener.
-    Listener(Arc<Listener>),
+    Listener(Listener),
     /// A remote runtime.
     Peer(Arc<Peer>),
     /// A remote runtime, for addresses learnt over one of its connections: they count for P2P only as long as
@@ -77,6 +84,11 @@ pub struct RoutingTable {
     fib: Fib,
     places: Slab<Place>,
     writer: Mutex<Writer>,
+    edits: AtomicU64,
+    /// The place of the Message Node stub of our own domain, or [`NO_STUB`].
+    home_stub: AtomicU64,
+    /// Message Node stubs of other domains that were ever added.
+    other_stubs: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -99,12 +111,29 @@ impl RoutingTable {
             fib: writer.fib.reader(),
             places: writer.places.reader(),
             writer: Mutex::new(writer),
+            edits: AtomicU64::new(0),
+            home_stub: AtomicU64::new(NO_STUB),
+            other_stubs: AtomicUsize::new(0),
         }
+    }
+
+    /// How often it was edited. Whoever reads the same number before a look-up and after it, or a place, has read
+    /// what stands there now. One load.
+    pub fn edits(&self) -> u64 {
+        self.edits.load(Ordering::Acquire)
     }
 
     /// Looks `to` up. No lock. Hold `guard` from here until the places found have been read.
     pub fn look_up(&self, to: &Address<'_>, found: &mut Match, _guard: &Guard) {
         self.fib.look_up(to, found);
+    }
+
+    /// The same for several addresses, each into its own of `found`, with their memory accesses overlapped.
+    ///
+    /// # Panics
+    /// If `to` and `found` differ in length.
+    pub fn look_up_batch(&self, to: &[Address<'_>], found: &mut [Match], _guard: &Guard) {
+        self.fib.look_up_batch(to, found);
     }
 
     /// The place behind a target found under the same `guard`. No lock.
@@ -119,7 +148,10 @@ impl RoutingTable {
 
     /// Takes a place away. Its entries must have been removed before.
     pub fn remove_place(&self, target: Target) -> bool {
-        self.writer.lock().places.remove(target)
+        let mut writer = self.writer.lock();
+        let was_there = writer.places.remove(target);
+        self.count_edit();
+        was_there
     }
 
     /// Puts entries on prefixes, all of them visible when this returns. Gives back the routes replaced.
@@ -131,6 +163,7 @@ impl RoutingTable {
         let replaced =
             entries.into_iter().filter_map(|(at, entry)| writer.fib.insert(&at, entry)).collect();
         writer.fib.publish();
+        self.count_edit();
         replaced
     }
 
@@ -140,13 +173,14 @@ impl RoutingTable {
         let removed =
             entries.into_iter().filter(|(at, entry)| writer.fib.remove(at, *entry)).count();
         writer.fib.publish();
+        self.count_edit();
         removed
     }
 
     /// Adds a listener on `listener.url`; exact-only ones are passed over below it.
     pub fn add_listener(&self, listener: Listener, exact: bool) -> ListenerKey {
         let url = listener.url.clone();
-        let target = self.add_place(Place::Listener(Arc::new(listener)));
+        let target = self.add_place(Place::Listener(listener));
         let entry = Entry::Listener { target, exact };
         self.insert([(url.address(), entry)]);
         ListenerKey { url, target, exact }
@@ -159,6 +193,46 @@ impl RoutingTable {
         was_there && self.remove_place(key.target)
     }
 
+    /// Makes `stub` the way to the Message Node of its domain; `is_home`: that is our own. `None` if the domain can be
+    /// no part of an address.
+    pub fn add_stub(&self, stub: Arc<Stub>, is_home: bool) -> Option<Target> {
+        let key = Url::parse(&stub_key(&stub.domain)).ok()?;
+        let target = self.add_place(Place::Stub(stub));
+        self.insert([(key.address(), Entry::Route { target })]);
+        match is_home {
+            true => self.home_stub.store(u64::from(target.0), Ordering::Release),
+            false => drop(self.other_stubs.fetch_add(1, Ordering::Release)),
+        }
+        Some(target)
+    }
+
+    /// The MN stub of our own domain. Two loads: it is what most messages that leave go by.
+    pub fn home_stub<'g>(&self, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        let number = self.home_stub.load(Ordering::Acquire);
+        self.stub_at(Target(u32::try_from(number).ok()?), guard)
+    }
+
+    /// The MN stub of another domain than our own. One load if there never was any.
+    pub fn other_stub<'g>(&self, domain: &str, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        if self.other_stubs.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        // On the stack: a message that leaves the runtime allocates nothing.
+        let mut key: SmallVec<[u8; 128]> = SmallVec::from_slice(STUB_SCHEME.as_bytes());
+        key.extend_from_slice(domain.as_bytes());
+        let key = Address::parse(std::str::from_utf8(&key).ok()?).ok()?;
+        let mut found = Match::default();
+        self.look_up(&key, &mut found, guard);
+        self.stub_at(found.route?, guard)
+    }
+
+    fn stub_at<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g Arc<Stub>> {
+        match self.place(target, guard)? {
+            Place::Stub(stub) => Some(stub),
+            _ => None,
+        }
+    }
+
     /// The target of the MN stub of `domain`.
     pub fn stub_target(&self, domain: &str) -> Option<Target> {
         let key = Url::parse(&stub_key(domain)).ok()?;
@@ -168,13 +242,20 @@ impl RoutingTable {
             _ => None,
         })
     }
+
+    /// After the edit, under the writer's lock.
+    fn count_edit(&self) {
+        self.edits.fetch_add(1, Ordering::Release);
+    }
 }
 
+/// No number of a place.
+const NO_STUB: u64 = u64::MAX;
 /// What stands before the domain in [`stub_key`].
-pub(super) const STUB_SCHEME: &str = "domain://";
+const STUB_SCHEME: &str = "domain://";
 
 /// Where the stub of a domain stands in the table: on `domain://<domain>`, which nobody can subscribe to.
-pub fn stub_key(domain: &str) -> String {
+fn stub_key(domain: &str) -> String {
     format!("{STUB_SCHEME}{domain}")
 }
 

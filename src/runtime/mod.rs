@@ -49,7 +49,7 @@ use tokio::{
 
 use crate::{
     address::Url,
-    bus::{MessageBus, PathReport, PostError, Posted, Sent},
+    bus::{MessageBus, PathReport, PostError, Posted, Refused},
     limits,
     link::{Delivery, Ingress, Outbox, Sink},
     message::{Message, To},
@@ -194,7 +194,12 @@ impl Runtime {
                 To::One(_) => message.clone(),
                 To::Many(urls) => message.with_to(&urls[at]),
             };
-            *target = self.post_copy_when_room(copy).await;
+            let mut again = self.post_copy_when_room(copy).await?;
+            posted.refused.retain(|refused| refused.target != at);
+            posted
+                .refused
+                .extend(again.refused.into_iter().map(|one| Refused { target: at, ..one }));
+            *target = again.targets.pop().unwrap_or(Err(PostError::NoTarget));
         }
         Ok(posted)
     }
@@ -273,15 +278,14 @@ impl Runtime {
     }
 
     /// One copy, until it is taken or refused for another reason than want of room.
-    async fn post_copy_when_room(&self, copy: Message) -> Result<Sent, PostError> {
+    async fn post_copy_when_room(&self, copy: Message) -> Result<Posted, PostError> {
         loop {
             let progress = self.shared.progress.notified();
             tokio::pin!(progress);
             progress.as_mut().enable();
-            let mut posted = self.bus.post_message(copy.clone(), Ingress::LOCAL, Instant::now())?;
-            let target = posted.targets.pop().unwrap_or(Err(PostError::NoTarget));
-            if !target.as_ref().is_err_and(PostError::is_full) {
-                return target;
+            let posted = self.bus.post_message(copy.clone(), Ingress::LOCAL, Instant::now())?;
+            if !posted.first_error().is_some_and(PostError::is_full) {
+                return Ok(posted);
             }
             // Progress that nobody tells us of is looked for after a while.
             let _ = timeout(limits::PROGRESS_POLL, progress).await;
