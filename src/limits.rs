@@ -38,12 +38,21 @@ pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
 /// difference between two paths, short beside the deadline.
 pub const HANDOVER_GAP_WAIT: Duration = Duration::from_millis(200);
-/// Wait without progress before a sender asks by `marker`; doubles up to four times this.
+/// Wait without progress before a sender asks by `marker`, and between repeats; four times this when nothing but a
+/// `base` is to be heard.
 pub const HANDOVER_PROBE_WAIT: Duration = Duration::from_secs(1);
 /// Wait before a full sink or a full listener is tried again, if nobody says earlier that it has room.
 pub const HANDOVER_ROOM_WAIT: Duration = Duration::from_millis(10);
 /// From acceptance until a numbered message that is not acknowledged ends in doubt or is returned.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(10);
+/// The end of the deadline that is kept for asking the receiver: what it has fenced by then is returned, and not in
+/// doubt. Some round trips by a slow Message Node.
+pub const HANDOVER_FENCE_WAIT: Duration = Duration::from_secs(1);
+/// Between two times that this is asked.
+pub const HANDOVER_FENCE_AGAIN: Duration = Duration::from_millis(200);
+/// Ranges of fenced numbers that a receiver remembers for a sender that has not heard of them. In
+/// [`HANDOVER_FENCE_WAIT`] a sender asks some five times.
+pub const HANDOVER_FENCES_MAX: usize = 32;
 /// How long a barrier may hold numbered messages on a silent Message Node path; under the deadline, so that a
 /// dead Message Node never costs a message that the direct way could carry.
 pub const HANDOVER_BARRIER_MAX: Duration = Duration::from_secs(8);

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use crate::{
     handover::{config::Mutation, control::Control, timer::Timer},
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
-        HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_FENCES_MAX, HANDOVER_GAP_WAIT,
+        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -34,6 +34,10 @@ pub(super) struct Stream {
     /// The last acknowledgement given, and when the next is due.
     acknowledged: u64,
     ack_at: Option<Instant>,
+    /// What the sender gave up before the listener took it, by first and last number; what lies below
+    /// `fences_from` is not remembered.
+    fences: VecDeque<(u64, u64)>,
+    fences_from: u64,
     /// When to say `have`, if something is missing.
     gap_at: Option<Instant>,
     /// When to try the listener again, if it was full.
@@ -65,6 +69,8 @@ impl Stream {
             held_messages: 0,
             held_bytes: 0,
             bytes_max,
+            fences: VecDeque::new(),
+            fences_from: 0,
             acknowledged: 0,
             ack_at: None,
             gap_at: None,
@@ -117,16 +123,40 @@ impl Stream {
         self.note_gap(now);
     }
 
-    /// Nothing below `number` is delivered any more. Returns how many that were held back fall to it.
-    pub(super) fn fence(&mut self, number: u64, now: Instant) -> u64 {
+    /// Nothing below `number` is delivered any more, and `from` on is spoken of. Returns how many that were held
+    /// back fall to it.
+    pub(super) fn fence(&mut self, from: u64, number: u64, now: Instant) -> u64 {
         self.seen_at = now;
         let before = self.held_messages;
+        if self.taken + 1 < number {
+            self.fences.push_back((self.taken + 1, number - 1));
+        }
+        self.forget_fences(from);
         self.skip_to(number.saturating_sub(1));
         self.note_gap(now);
         if self.held_messages > 0 {
             self.retry_at.get_or_insert(now);
         }
         (before - self.held_messages) as u64
+    }
+
+    /// What the fence has met from `from` to before `number`, as far as it is remembered.
+    pub(super) fn fenced(&self, from: u64, number: u64) -> Control {
+        let from = from.max(self.fences_from);
+        let clip = |&(first, last): &(u64, u64)| (first.max(from), last.min(number - 1));
+        let met = self.fences.iter().filter(|(first, last)| *first < number && *last >= from);
+        Control::Fenced { stream: self.id, from, number, lost: met.map(clip).collect() }
+    }
+
+    /// What lies below `from` is known to the sender; what does not fit is forgotten, and not spoken of.
+    fn forget_fences(&mut self, from: u64) {
+        self.fences_from = self.fences_from.max(from);
+        while let Some((_, last)) = self.fences.front().copied()
+            && (last < self.fences_from || self.fences.len() > HANDOVER_FENCES_MAX)
+        {
+            self.fences_from = self.fences_from.max(last + 1);
+            self.fences.pop_front();
+        }
     }
 
     /// The acknowledgement, if it is due by number or time.

@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Window {
     pub(super) stream: u128,
     entries: VecDeque<Entry>,
+    /// Sent, given up, and not yet told how they ended: the receiver is asked (law "Fence"). By number.
+    fencing: VecDeque<(u64, Entry)>,
     /// The number of the first entry; everything below is acknowledged or given up.
     base: u64,
     bytes: usize,
@@ -27,7 +29,8 @@ pub(super) struct Window {
     pub(super) base_unheard: bool,
     /// When to ask by marker.
     pub(super) probe_at: Option<Instant>,
-    pub(super) probe_wait: Backoff,
+    /// When to ask again what the fence met.
+    pub(super) fence_at: Option<Instant>,
     /// The receiver's last word on this stream.
     pub(super) heard_at: Instant,
     /// When the window was last seen empty.
@@ -75,6 +78,7 @@ impl Window {
         Window {
             stream,
             entries: VecDeque::new(),
+            fencing: VecDeque::new(),
             base: 1,
             bytes: 0,
             bytes_max,
@@ -83,7 +87,7 @@ impl Window {
             again: None,
             base_unheard: false,
             probe_at: None,
-            probe_wait: probe_wait(),
+            fence_at: None,
             heard_at: now,
             empty_at: now,
             asked: Asked { number: u64::MAX, times: 0, not_before: now, wait: asked_wait() },
@@ -97,27 +101,33 @@ impl Window {
 
     /// True if `weight` more bytes fit. A message larger than the whole window fits an empty one.
     pub(super) fn has_room(&self, weight: usize) -> bool {
-        let bytes = self.entries.is_empty() || self.bytes + weight <= self.bytes_max;
-        bytes && self.entries.len() < HANDOVER_WINDOW_MESSAGES
+        let bytes = self.is_empty() || self.bytes + weight <= self.bytes_max;
+        bytes && self.messages() < HANDOVER_WINDOW_MESSAGES
     }
 
     /// Bytes unacknowledged, bytes allowed, messages unacknowledged.
     pub(super) fn usage(&self) -> (usize, usize, usize) {
-        (self.bytes, self.bytes_max, self.entries.len())
+        (self.bytes, self.bytes_max, self.messages())
+    }
+
+    fn messages(&self) -> usize {
+        self.entries.len() + self.fencing.len()
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
-        if self.entries.is_empty() {
+        if self.is_empty() {
             self.heard_at = entry.accepted_at;
-            self.probe_wait = probe_wait();
-            self.probe_at = Some(self.probe_wait.next(entry.accepted_at));
+        }
+        if self.entries.is_empty() {
+            self.probe_at = Some(entry.accepted_at + HANDOVER_PROBE_WAIT);
         }
         self.bytes += entry.delivery.weight_bytes();
         self.entries.push_back(entry);
     }
 
+    /// Nothing is unacknowledged.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.fencing.is_empty()
     }
 
     /// The oldest message that is not acknowledged.
@@ -195,11 +205,53 @@ impl Window {
             count += 1;
         }
         if count > 0 {
-            self.probe_wait = probe_wait();
-            self.probe_at = (!self.is_empty()).then(|| self.probe_wait.next(now));
+            self.probe_at = (!self.entries.is_empty()).then(|| now + HANDOVER_PROBE_WAIT);
             self.empty_at = now;
         }
         count
+    }
+
+    /// Gives the oldest message up: it if it was never sent; else it waits for the word of the receiver.
+    pub(super) fn fence(&mut self) -> Option<Entry> {
+        let number = self.base;
+        let weight = self.head()?.delivery.weight_bytes();
+        let (entry, sent) = self.pop()?;
+        if !sent {
+            return Some(entry);
+        }
+        // Unacknowledged until its end is known.
+        self.bytes += weight;
+        self.fencing.push_back((number, entry));
+        None
+    }
+
+    /// The oldest message that waits for the word of the receiver.
+    pub(super) fn fenced_head(&self) -> Option<&(u64, Entry)> {
+        self.fencing.front()
+    }
+
+    /// Takes it off.
+    pub(super) fn pop_fenced(&mut self) -> Option<Entry> {
+        let (_, entry) = self.fencing.pop_front()?;
+        self.bytes -= entry.delivery.weight_bytes();
+        Some(entry)
+    }
+
+    /// The receiver has spoken of all from `from` to before `to`: takes them off, each with its number.
+    pub(super) fn take_fenced(&mut self, from: u64, to: u64) -> Vec<(u64, Entry)> {
+        let is = |(number, _): &(u64, Entry)| (from..to).contains(number);
+        let (taken, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.fencing).into_iter().partition(is);
+        self.fencing = left;
+        for (_, entry) in &taken {
+            self.bytes -= entry.delivery.weight_bytes();
+        }
+        taken.into()
+    }
+
+    /// The lowest number whose end is not known.
+    pub(super) fn open_from(&self) -> u64 {
+        self.fencing.front().map_or(self.base, |(number, _)| *number)
     }
 
     /// Takes the oldest message off: it and whether it was ever sent.
@@ -216,10 +268,6 @@ impl Window {
         });
         Some((entry, sent))
     }
-}
-
-fn probe_wait() -> Backoff {
-    Backoff::new(HANDOVER_PROBE_WAIT, 4 * HANDOVER_PROBE_WAIT)
 }
 
 fn asked_wait() -> Backoff {

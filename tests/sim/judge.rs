@@ -4,6 +4,8 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use super::{report::Report, world::World};
 
+/// From acceptance to the end of a message.
+const DEADLINE: Duration = Duration::from_secs(10);
 /// A hold-back that a path could resolve does so within the deadline.
 const HELD_MAX: Duration = Duration::from_secs(10);
 
@@ -16,7 +18,7 @@ impl World {
             let takes = other.full_percent.load(Ordering::Relaxed) == 0;
             let by_node = lives && takes && self.reaches(from, to) && self.reaches(to, from);
             let direct = lives && takes && self.has_good_link(from, to) && self.has_turned(from, to);
-            self.ledger.paths((from, to), by_node, direct, self.now);
+            self.ledger.paths((from, to), by_node, direct, self.age());
         }
     }
 
@@ -34,24 +36,27 @@ impl World {
 
     /// No message is open for longer than the deadline, and nothing is held back for longer while a path works.
     pub(crate) fn check_stalls(&mut self) -> Result<(), String> {
+        let now = self.age();
         for (from, to) in self.pairs() {
             if !self.parties[from].alive {
                 continue;
             }
             let Some(peer) = self.peer(from, to) else { continue };
-            let life = self.parties[from].life;
-            self.ledger.overdue((from, life), to, peer.unacknowledged().0, self.now)?;
+            if let Some(since) = peer.waiting_since().filter(|at| *at + DEADLINE < self.now) {
+                let since = since - self.start;
+                return Err(format!("{from} to {to}: a message waits since {since:?} at {now:?}"));
+            }
             let taken = peer.counters().taken;
             if peer.held_back().0 == 0 {
                 self.held_since.remove(&(from, to));
                 continue;
             }
-            let since = self.held_since.entry((from, to)).or_insert((self.now, taken));
+            let since = self.held_since.entry((from, to)).or_insert((now, taken));
             if since.1 != taken {
-                *since = (self.now, taken);
+                *since = (now, taken);
             }
             let since = since.0;
-            if since + HELD_MAX < self.now && self.ledger.works_since((to, from), since) {
+            if since + HELD_MAX < now && self.ledger.works_since((to, from), since) {
                 return Err(format!("{from} holds {:?} back since {since:?}", peer.held_back()));
             }
         }

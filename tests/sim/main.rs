@@ -27,6 +27,8 @@ use hyperty_router::handover::Mutation;
 use report::Report;
 use run::run;
 
+/// Violations that are told of before it ends.
+const VIOLATIONS_MAX: usize = 20;
 /// Seeds that everybody runs.
 const SEEDS: u64 = 2_000;
 
@@ -61,33 +63,33 @@ fn each_law_left_out_is_noticed() {
     }
 }
 
-/// Runs seeds on as many threads as there are cores; the first violation ends it.
+/// Runs seeds on as many threads as there are cores. Violations are told with the command that replays them; after
+/// some it ends.
 fn run_all(seeds: std::ops::Range<u64>) -> Report {
     let next = AtomicU64::new(seeds.start);
-    let total = Mutex::new(Report::default());
+    let done = Mutex::new((Report::default(), Vec::new()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                let mut own = Report::default();
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    match run(seed, Mutation::None, false) {
-                        Ok((report, _)) => own.add(&report),
-                        Err(what) => {
-                            next.store(seeds.end, Ordering::Relaxed);
-                            panic!("seed {seed}: {what}\nreplay: {}", replay(seed));
-                        }
+    let work = || {
+        let mut own = Report::default();
+        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < seeds.end)
+        {
+            match run(seed, Mutation::None, false) {
+                Ok((report, _)) => own.add(&report),
+                Err(what) => {
+                    let violations = &mut done.lock().unwrap().1;
+                    violations.push(format!("seed {seed}: {what}\n  replay: {}", replay(seed)));
+                    if violations.len() == VIOLATIONS_MAX {
+                        next.store(seeds.end, Ordering::Relaxed);
                     }
                 }
-                total.lock().unwrap().add(&own);
-            });
+            }
         }
-    });
-    total.into_inner().unwrap()
+        done.lock().unwrap().0.add(&own);
+    };
+    std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    let (report, violations) = done.into_inner().unwrap();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
+    report
 }
 
 fn replay(seed: u64) -> String {

@@ -72,8 +72,10 @@ pub(crate) struct World {
     pub(super) duplicate_percent: u64,
     pub(super) dial_fail_percent: u64,
     pub(super) epilogue: bool,
+    /// Which life gave each stream.
+    given: BTreeMap<u128, u32>,
     /// For each direction, how much the receiver had taken when its hold-back was last seen to move.
-    pub(super) held_since: BTreeMap<(usize, usize), (Instant, u64)>,
+    pub(super) held_since: BTreeMap<(usize, usize), (Duration, u64)>,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
             duplicate_percent: dice.pick(&[0, 0, 10]),
             dial_fail_percent: 0,
             epilogue: false,
+            given: BTreeMap::new(),
             held_since: BTreeMap::new(),
             clock,
             dice,
@@ -177,6 +180,11 @@ impl World {
     pub(super) fn lives(&self) -> Vec<u32> {
         let life = |party: &Party| if party.alive { party.life } else { u32::MAX };
         self.parties.iter().map(life).collect()
+    }
+
+    /// Time since the world began.
+    pub(super) fn age(&self) -> Duration {
+        self.now - self.start
     }
 
     fn set_now(&mut self, at: Instant) {
@@ -261,7 +269,7 @@ impl World {
         for of in heard {
             moved = true;
             self.trace.note(self.clock.age(), "heard", at, &of.number.to_le_bytes());
-            if let Err(what) = self.ledger.heard(of.number, (at, life), of.path, self.now) {
+            if let Err(what) = self.ledger.heard(of.number, (at, life), of.path, self.age()) {
                 self.violation(what);
             }
         }
@@ -284,7 +292,7 @@ impl World {
                 let Some(number) = number_of(&message) else { return };
                 self.trace.note(age, "ended", at, &[number as u8, (code - 500) as u8]);
                 let lives = self.lives();
-                if let Err(what) = self.ledger.ended(number, code, &lives, self.now) {
+                if let Err(what) = self.ledger.ended(number, code, &lives, self.age()) {
                     self.violation(what);
                 }
             }
@@ -388,21 +396,33 @@ impl World {
         let posted = bus.post(text.into(), Ingress::LOCAL, self.now);
         let numbered = accepted(&target.address()) > before;
         match posted.map(|posted| posted.first_error().cloned()) {
-            Ok(None) => self.ledger.lines.push(Line {
-                from: (from, ends[0]),
-                to: (to, ends[1]),
-                lives: (self.parties[from].life, self.parties[to].life),
-                at: self.now,
-                numbered,
-                heard: None,
-                ended: None,
-                epilogue: self.epilogue,
-            }),
+            Ok(None) => {
+                let life = if numbered { self.stream_life(from, to) } else { None };
+                self.ledger.lines.push(Line {
+                    from: (from, ends[0]),
+                    to: (to, ends[1]),
+                    lives: (self.parties[from].life, life.unwrap_or(self.parties[to].life)),
+                    at: self.age(),
+                    numbered,
+                    heard: None,
+                    ended: None,
+                    epilogue: self.epilogue,
+                });
+            }
             Ok(Some(_)) if numbered => self.violation("refused, and yet numbered".to_owned()),
             Ok(Some(error)) if error.is_full() => self.ledger.refused += 1,
             other => self.violation(format!("not taken: {other:?}")),
         }
         self.check_window(from, to);
+    }
+
+    /// The life of `to` that gave the stream which `from` numbers by now; none if it was never seen to be known.
+    fn stream_life(&mut self, from: usize, to: usize) -> Option<u32> {
+        let stream = self.peer(from, to)?.stream()?;
+        if self.parties[to].alive && self.peer(to, from).is_some_and(|peer| peer.receives(stream)) {
+            self.given.insert(stream, self.parties[to].life);
+        }
+        Some(self.given.get(&stream).copied().unwrap_or(u32::MAX - 1))
     }
 
     /// The unacknowledged bytes never exceed what the receiver stated.
