@@ -288,7 +288,12 @@ mod tests {
             Control::Have { stream, number, next },
             Control::Base { stream, from: 6, number },
             Control::Fenced { stream, from: 1, number, lost: Ranges::new() },
-            Control::Fenced { stream, from: 1, number, lost: [(1, 1), (3, 6)].into_iter().collect() },
+            Control::Fenced {
+                stream,
+                from: 1,
+                number,
+                lost: [(1, 1), (3, 6)].into_iter().collect(),
+            },
             Control::Unknown { stream },
             Control::Ended { stream, idle: true },
             Control::NotHere { resource: "hyperty://a/\"b\\".to_owned() },

@@ -177,7 +177,11 @@ impl Receiver {
     }
 
     /// The other side is this incarnation, by better proof than its words. True if that is news.
-    pub(super) fn set_incarnation(&mut self, incarnation: u128, now: Instant) -> (bool, u64, Posts) {
+    pub(super) fn set_incarnation(
+        &mut self,
+        incarnation: u128,
+        now: Instant,
+    ) -> (bool, u64, Posts) {
         let is_new = self.theirs.is_some_and(|theirs| theirs != incarnation);
         let mut posts = Posts::new();
         match is_new {

@@ -17,7 +17,8 @@ impl World {
             let lives = one.alive && other.alive;
             let takes = other.full_percent.load(Ordering::Relaxed) == 0;
             let by_node = lives && takes && self.reaches(from, to) && self.reaches(to, from);
-            let direct = lives && takes && self.has_good_link(from, to) && self.has_turned(from, to);
+            let direct =
+                lives && takes && self.has_good_link(from, to) && self.has_turned(from, to);
             self.ledger.paths((from, to), by_node, direct, self.age());
         }
     }
@@ -105,7 +106,9 @@ impl World {
         let idle = |leg: &super::party::Leg| {
             leg.queue.len() == 0 && leg.up.is_empty() && leg.down.is_empty()
         };
-        if !legs.into_iter().all(idle) || self.links.iter().any(|link| link.ends.iter().any(|end| !end.flight.is_empty())) {
+        if !legs.into_iter().all(idle)
+            || self.links.iter().any(|link| link.ends.iter().any(|end| !end.flight.is_empty()))
+        {
             return Err("something is still under way".to_owned());
         }
         Ok(())

@@ -79,7 +79,13 @@ pub(crate) struct Ledger {
 
 impl Ledger {
     /// Notes whether the paths from one runtime to another work now.
-    pub(crate) fn paths(&mut self, pair: (usize, usize), by_node: bool, direct: bool, now: Duration) {
+    pub(crate) fn paths(
+        &mut self,
+        pair: (usize, usize),
+        by_node: bool,
+        direct: bool,
+        now: Duration,
+    ) {
         let paths = self.paths.entry(pair).or_default();
         paths.by_node.set(by_node, now);
         paths.direct.set(direct, now);
@@ -163,9 +169,9 @@ impl Ledger {
     fn must_arrive(&self, line: &Line, now: Duration) -> bool {
         let Some(paths) = self.paths.get(&(line.from.0, line.to.0)) else { return false };
         let fence = line.at + FENCED_AFTER;
-        let by_node = paths.by_node.any(now, |from, to| {
-            to.min(fence).saturating_sub(from.max(line.at)) >= GOOD_ENOUGH
-        });
+        let by_node = paths
+            .by_node
+            .any(now, |from, to| to.min(fence).saturating_sub(from.max(line.at)) >= GOOD_ENOUGH);
         // A barrier may keep it from the direct path for eight seconds.
         let direct = paths.direct.any(now, |from, to| from <= fence - GOOD_ENOUGH && to >= fence);
         by_node || direct
@@ -184,7 +190,9 @@ impl Ledger {
                 return Err(format!("{number} is said to be delivered and was not: {line:?}"));
             }
             if line.epilogue && line.heard.is_none_or(|(_, path)| path != Path::P2p) {
-                return Err(format!("{number} did not arrive by P2P though all was well: {line:?}"));
+                return Err(format!(
+                    "{number} did not arrive by P2P though all was well: {line:?}"
+                ));
             }
         }
         Ok(())

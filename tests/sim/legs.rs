@@ -87,7 +87,9 @@ impl World {
         let leg = &mut self.parties[party].legs[at];
         let Some(socket) = leg.socket.clone() else { return false };
         let mut moved = false;
-        while leg.opened && let Some((message, hop)) = leg.queue.pop() {
+        while leg.opened
+            && let Some((message, hop)) = leg.queue.pop()
+        {
             moved = true;
             if leg.broken {
                 continue;
@@ -183,7 +185,13 @@ impl World {
     }
 
     /// Nothing passes from now on; the client and the server each notice after a while.
-    pub(super) fn break_leg(&mut self, party: usize, at: usize, client: Duration, server: Duration) {
+    pub(super) fn break_leg(
+        &mut self,
+        party: usize,
+        at: usize,
+        client: Duration,
+        server: Duration,
+    ) {
         let now = self.now;
         let leg = &mut self.parties[party].legs[at];
         let Some(socket) = leg.socket.clone().filter(|_| !leg.broken) else { return };
@@ -269,4 +277,3 @@ fn is_hand_over(frame: &[u8]) -> bool {
 fn is_of_session(frame: &[u8]) -> bool {
     memchr::memmem::find(frame, br#""from":"mn:/session""#).is_some()
 }
-

@@ -291,9 +291,10 @@ impl World {
         self.links.iter().any(|link| {
             let parties = [link.ends[0].party, link.ends[1].party];
             (parties == [one, other] || parties == [other, one])
-                && link.ends.iter().all(|end| {
-                    !end.deaf && !end.closed && end.life == self.parties[end.party].life
-                })
+                && link
+                    .ends
+                    .iter()
+                    .all(|end| !end.deaf && !end.closed && end.life == self.parties[end.party].life)
         })
     }
 }

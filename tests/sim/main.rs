@@ -71,7 +71,8 @@ fn run_all(seeds: std::ops::Range<u64>) -> Report {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
     let work = || {
         let mut own = Report::default();
-        while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < seeds.end)
+        while let Some(seed) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < seeds.end)
         {
             match run(seed, Mutation::None, false) {
                 Ok((report, _)) => own.add(&report),

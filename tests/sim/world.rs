@@ -26,21 +26,54 @@ use super::{
 /// What is planned to happen.
 pub(crate) enum Action {
     /// So many messages from one runtime to another.
-    Burst { from: usize, to: usize, count: u64 },
+    Burst {
+        from: usize,
+        to: usize,
+        count: u64,
+    },
     /// A link is cut, in both directions or one, and its ends notice within `notice`.
-    Cut { half: bool, notice: Duration },
+    Cut {
+        half: bool,
+        notice: Duration,
+    },
     /// A leg breaks, is noticed by its client and its server after a while, and can't be made again for `out`.
-    Leg { party: usize, leg: usize, client: Duration, server: Duration, out: Duration },
-    ServerNotices { node: Arc<MessageNode>, socket: Arc<Socket> },
-    NodeStops { node: usize, down: Duration, forget: bool },
-    NodeStarts { node: usize, forget: bool },
+    Leg {
+        party: usize,
+        leg: usize,
+        client: Duration,
+        server: Duration,
+        out: Duration,
+    },
+    ServerNotices {
+        node: Arc<MessageNode>,
+        socket: Arc<Socket>,
+    },
+    NodeStops {
+        node: usize,
+        down: Duration,
+        forget: bool,
+    },
+    NodeStarts {
+        node: usize,
+        forget: bool,
+    },
     /// A process dies, and is back after a while as another one.
-    Kill { party: usize, dead: Duration },
-    Revive { party: usize },
+    Kill {
+        party: usize,
+        dead: Duration,
+    },
+    Revive {
+        party: usize,
+    },
     /// The listeners of a runtime refuse so many of a hundred.
-    Full { party: usize, percent: u64 },
+    Full {
+        party: usize,
+        percent: u64,
+    },
     /// So many dials of a hundred fail.
-    DialsFail { percent: u64 },
+    DialsFail {
+        percent: u64,
+    },
     /// No more faults.
     Calm,
 }
@@ -230,8 +263,9 @@ impl World {
 
     fn next_event(&self) -> Option<Instant> {
         let alive = self.parties.iter().enumerate().filter(|(_, party)| party.alive);
-        let parties =
-            alive.filter_map(|(at, party)| party.ua.poll_timeout().into_iter().chain(self.next_of_legs(at)).min());
+        let parties = alive.filter_map(|(at, party)| {
+            party.ua.poll_timeout().into_iter().chain(self.next_of_legs(at)).min()
+        });
         let nodes = self.nodes.iter().filter_map(|node| node.node.poll_timeout());
         let plan = self.plan.keys().next().map(|(at, _)| *at);
         parties.chain(nodes).chain(plan).chain(self.next_of_links()).min()
@@ -389,9 +423,8 @@ impl World {
         );
         self.trace.note(self.clock.age(), "post", from, text.as_bytes());
         let bus = self.parties[from].ua.bus().clone();
-        let accepted = |address: &Address<'_>| {
-            bus.peer_of(address).map_or(0, |peer| peer.counters().accepted)
-        };
+        let accepted =
+            |address: &Address<'_>| bus.peer_of(address).map_or(0, |peer| peer.counters().accepted);
         let before = accepted(&target.address());
         let posted = bus.post(text.into(), Ingress::LOCAL, self.now);
         let numbered = accepted(&target.address()) > before;

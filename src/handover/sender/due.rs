@@ -41,17 +41,22 @@ impl Sender {
             return self.tell_ended(stream, false, now);
         }
         while let Some(window) = self.window.as_ref()
-            && is_due(self.doubt_due(window))
-            && let Some(entry) = self.window.as_mut().and_then(Window::pop_fenced)
-        {
-            self.finish(entry, End::InDoubt);
-        }
-        while let Some(window) = self.window.as_ref()
             && is_due(self.fence_due(window))
         {
             if let Some(entry) = self.window.as_mut().and_then(Window::fence) {
                 self.finish(entry, End::Returned);
             }
+        }
+        while let Some(window) = self.window.as_ref()
+            && is_due(self.doubt_due(window))
+            && let Some(entry) = self.window.as_mut().and_then(Window::pop_fenced)
+        {
+            self.finish(entry, End::InDoubt);
+        }
+        if let Some(window) =
+            self.window.as_mut().filter(|window| (old || lost) && window.is_empty())
+        {
+            window.empty_at = now;
         }
         self.say_fence(old, now);
     }
@@ -60,9 +65,6 @@ impl Sender {
     fn say_fence(&mut self, is_new: bool, now: Instant) {
         let Some(window) = &mut self.window else { return };
         let again = window.fence_at.is_some_and(|at| at <= now) && window.fenced_head().is_some();
-        if window.is_empty() {
-            window.empty_at = now;
-        }
         if is_new {
             window.base_unheard = true;
             window.probe_at = Some(now + HANDOVER_PROBE_WAIT);

@@ -14,8 +14,7 @@ use bytes::Bytes;
 use hyperty_router::{
     address::{Address, Url},
     bus::{MessageBus, PostError, TargetReport},
-    handover,
-    limits,
+    handover, limits,
     link::{Delivery, Ingress, Refusal},
     message::{Message, ParseError, ParseErrorKind, ParseLimits, To},
     ua::{RuntimeUa, Stubs, UaConfig},
