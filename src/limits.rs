@@ -96,6 +96,8 @@ pub const INBOX_BATCH: usize = 256;
 pub const RESOURCES_MAX: usize = 100_000;
 /// How long a registration at the domain registry lasts; it is renewed at half of it.
 pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3_600);
+/// When a registration or path that found no room is said again: a queue that is drained has room by then.
+pub const REGISTRATION_AGAIN: Duration = Duration::from_millis(250);
 /// Remote runtimes that one runtime keeps account of.
 pub const REMOTES_MAX: usize = 65_536;
 /// Addresses associated with one remote runtime.
@@ -106,6 +108,8 @@ pub const CHANGES_HEADER_BYTES: usize = 8_192;
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait before a Requester tries again.
 pub const RETRY_CEILING: Duration = Duration::from_secs(30);
+/// Doublings that a Requester which had yielded to the other side's leaves ahead to that: some two seconds.
+pub const RETRIES_BEHIND: u32 = 3;
 /// A set-up must be live by then, or it has failed.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Addresses being looked up or looked up in vain.

@@ -50,4 +50,8 @@ pub enum Mutation {
     NoHoldBack,
     NoResend,
     NoBarrier,
+    /// A receiver confirms what it does not fence.
+    NoFence,
+    /// Words count whichever incarnation says them, and offers however old they are.
+    NoGeneration,
 }

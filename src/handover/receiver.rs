@@ -157,13 +157,17 @@ impl Receiver {
         let Greeting { incarnation, known, challenge, answer } = greeting;
         let mut posts = Posts::new();
         let answered = answer.is_some_and(|answer| self.candidate == Some((incarnation, answer)));
-        let met = match self.theirs {
-            _ if known != Some(self.incarnation) => Met::Stranger,
-            Some(theirs) if theirs == incarnation => Met::Known,
-            Some(_) if answered => Met::Reborn,
-            Some(_) => Met::Stranger,
-            None => Met::Known,
-        };
+        let met =
+            match self.theirs {
+                Some(theirs) if self.mutation == Mutation::NoGeneration => {
+                    if theirs == incarnation { Met::Known } else { Met::Reborn }
+                }
+                _ if known != Some(self.incarnation) => Met::Stranger,
+                Some(theirs) if theirs == incarnation => Met::Known,
+                Some(_) if answered => Met::Reborn,
+                Some(_) => Met::Stranger,
+                None => Met::Known,
+            };
         match met {
             Met::Known => self.theirs = Some(incarnation),
             Met::Reborn => self.begin_anew(incarnation),
@@ -257,7 +261,7 @@ impl Receiver {
             return posts;
         };
         self.offer = None;
-        self.counters.fenced += stream.fence(from, number, now);
+        self.counters.fenced += stream.fence(from, number, now, self.mutation);
         posts.push((stream.fenced(from, number), Reach::Every));
         posts.push((stream.acknowledge_now(), Reach::One));
         stream.arm(&mut self.timer);

@@ -125,13 +125,22 @@ impl Stream {
 
     /// Nothing below `number` is delivered any more, and `from` on is spoken of. Returns how many that were held
     /// back fall to it.
-    pub(super) fn fence(&mut self, from: u64, number: u64, now: Instant) -> u64 {
+    pub(super) fn fence(
+        &mut self,
+        from: u64,
+        number: u64,
+        now: Instant,
+        mutation: Mutation,
+    ) -> u64 {
         self.seen_at = now;
         let before = self.held_messages;
         if self.taken + 1 < number {
             self.fences.push_back((self.taken + 1, number - 1));
         }
         self.forget_fences(from);
+        if mutation == Mutation::NoFence {
+            return 0;
+        }
         self.skip_to(number.saturating_sub(1));
         self.note_gap(now);
         if self.held_messages > 0 {

@@ -179,6 +179,8 @@ impl RuntimeUa {
         self.turn_to_other(&event.remote, now);
         if event.role == Role::Requester {
             self.schedule_retry(&event.remote, now);
+        } else {
+            self.take_up_again(&event.remote, now);
         }
     }
 

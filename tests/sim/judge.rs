@@ -2,6 +2,8 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
+use hyperty_router::{address::Url, link::Path};
+
 use super::{report::Report, world::World};
 
 /// From acceptance to the end of a message.
@@ -64,12 +66,17 @@ impl World {
         Ok(())
     }
 
-    /// Both are numbered and connected, in both directions.
+    /// Everybody's messages to everybody are numbered and take the direct way.
     pub(crate) fn all_is_well(&self) -> bool {
-        self.parties.iter().all(|party| party.ready)
-            && self.pairs().all(|(from, to)| {
-                self.peer(from, to).is_some_and(|peer| peer.is_numbered() && peer.via().is_some())
-            })
+        let direct = |(from, to): (usize, usize)| {
+            let bus = self.parties[from].ua.bus();
+            let takes = |url: Url| {
+                let report = bus.path_of(&url.address(), self.now);
+                report.peer.is_some_and(|of| of.numbered && of.path == Some(Path::P2p))
+            };
+            self.hyperties(to).all(takes)
+        };
+        self.parties.iter().all(|party| party.ready) && self.pairs().all(direct)
     }
 
     /// For a failed expectation.

@@ -129,7 +129,7 @@ impl Ledger {
         }
         if let Some(before) = numbered.filter(|before| !line.numbered && *before > number) {
             let overtook = &self.lines[before];
-            let lapsed = overtook.heard.is_some_and(|(at, _)| at >= overtook.at + BARRIER);
+            let lapsed = overtook.heard.is_some_and(|(at, _)| at >= line.at + BARRIER);
             if !lapsed && overtook.lives == line.lives {
                 return Err(format!("plain {number} was overtaken by {before}: {line:?}"));
             }

@@ -54,12 +54,18 @@ fn a_seed_is_a_run() {
 
 #[test]
 fn each_law_left_out_is_noticed() {
-    let left_out =
-        [Mutation::NoDedupe, Mutation::NoHoldBack, Mutation::NoResend, Mutation::NoBarrier];
+    let left_out = [
+        Mutation::NoDedupe,
+        Mutation::NoHoldBack,
+        Mutation::NoResend,
+        Mutation::NoBarrier,
+        Mutation::NoFence,
+        Mutation::NoGeneration,
+    ];
     for mutation in left_out {
-        let noticed = (0..1_000).find_map(|seed| Some((seed, run(seed, mutation, false).err()?)));
-        let violation = noticed.unwrap_or_else(|| panic!("{mutation:?} was not noticed"));
-        println!("{mutation:?}: {violation:?}");
+        let noticed = (0..SEEDS).find_map(|seed| Some((seed, run(seed, mutation, false).err()?)));
+        let (seed, violation) = noticed.unwrap_or_else(|| panic!("{mutation:?} was not noticed"));
+        println!("{mutation:?} by seed {seed}: {violation}");
     }
 }
 

@@ -210,6 +210,12 @@ impl World {
         all.filter(|(from, to)| from != to)
     }
 
+    /// The Hyperties of a runtime.
+    pub(super) fn hyperties(&self, party: usize) -> impl Iterator<Item = Url> + use<'_> {
+        let url = move |which| hyperty(&self.homes[party][0].0, party, which);
+        (0..HYPERTIES).map(move |which| Url::parse(&url(which)).unwrap())
+    }
+
     pub(super) fn lives(&self) -> Vec<u32> {
         let life = |party: &Party| if party.alive { party.life } else { u32::MAX };
         self.parties.iter().map(life).collect()

@@ -29,10 +29,11 @@ impl Sender {
             self.end_for_reborn(epoch);
         }
         self.capable = true;
-        if round < self.round {
+        let is_old = round < self.round && !self.no_generation;
+        if is_old {
             return;
         }
-        if round > self.round {
+        if round != self.round {
             self.end_stream();
             self.round = round;
             self.ended = None;
