@@ -52,6 +52,6 @@ pub enum Mutation {
     NoBarrier,
     /// A receiver confirms what it does not fence.
     NoFence,
-    /// Words count whichever incarnation says them, and offers however old they are.
+    /// A receiver takes the numbers of any stream for those of the one that it gave.
     NoGeneration,
 }

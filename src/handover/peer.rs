@@ -50,7 +50,6 @@ impl Peer {
     ) -> Self {
         let mut sender = Sender::new(config.dwell, config.deadline);
         sender.no_resend = config.mutation == Mutation::NoResend;
-        sender.no_generation = config.mutation == Mutation::NoGeneration;
         sender.ways.no_barrier = config.mutation == Mutation::NoBarrier;
         let receiver = Receiver::new(incarnation, random, config.window_bytes, config.mutation);
         Peer {

@@ -113,7 +113,8 @@ impl Receiver {
         let announced = self.announced.filter(|_| hop.stream == 0);
         let id = announced.unwrap_or(hop.stream);
         let mut posts = Posts::new();
-        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+        let any = self.mutation == Mutation::NoGeneration;
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id || any) else {
             self.counters.unknown += 1;
             self.complain(id, now, &mut posts);
             return posts;
@@ -157,17 +158,13 @@ impl Receiver {
         let Greeting { incarnation, known, challenge, answer } = greeting;
         let mut posts = Posts::new();
         let answered = answer.is_some_and(|answer| self.candidate == Some((incarnation, answer)));
-        let met =
-            match self.theirs {
-                Some(theirs) if self.mutation == Mutation::NoGeneration => {
-                    if theirs == incarnation { Met::Known } else { Met::Reborn }
-                }
-                _ if known != Some(self.incarnation) => Met::Stranger,
-                Some(theirs) if theirs == incarnation => Met::Known,
-                Some(_) if answered => Met::Reborn,
-                Some(_) => Met::Stranger,
-                None => Met::Known,
-            };
+        let met = match self.theirs {
+            _ if known != Some(self.incarnation) => Met::Stranger,
+            Some(theirs) if theirs == incarnation => Met::Known,
+            Some(_) if answered => Met::Reborn,
+            Some(_) => Met::Stranger,
+            None => Met::Known,
+        };
         match met {
             Met::Known => self.theirs = Some(incarnation),
             Met::Reborn => self.begin_anew(incarnation),

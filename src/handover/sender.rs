@@ -34,7 +34,6 @@ pub(super) struct Sender {
     pub(super) counters: Counters,
     pub(super) capable: bool,
     pub(super) no_resend: bool,
-    pub(super) no_generation: bool,
     window: Option<Window>,
     /// Counts the incarnations of the receiver; words from before are void.
     epoch: u64,
@@ -63,7 +62,6 @@ impl Sender {
             counters: Counters::default(),
             capable: false,
             no_resend: false,
-            no_generation: false,
             window: None,
             epoch: 0,
             round: 0,

@@ -15,9 +15,10 @@ use hyperty_router::{
 };
 
 use super::{
+    act::Action,
     dice::Dice,
     party::{landed, launch},
-    world::{Action, World},
+    world::World,
 };
 
 /// A Message Node of the world.

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use hyperty_router::handover::Mutation;
 
-use super::{
-    report::Report,
-    world::{Action, World},
-};
+use super::{act::Action, report::Report, world::World};
 
 /// How often it is looked for stalls.
 const LOOK: Duration = Duration::from_millis(1_000);

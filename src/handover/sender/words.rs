@@ -29,11 +29,10 @@ impl Sender {
             self.end_for_reborn(epoch);
         }
         self.capable = true;
-        let is_old = round < self.round && !self.no_generation;
-        if is_old {
+        if round < self.round {
             return;
         }
-        if round != self.round {
+        if round > self.round {
             self.end_stream();
             self.round = round;
             self.ended = None;
