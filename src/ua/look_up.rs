@@ -29,6 +29,10 @@ pub(super) struct LookUps {
 }
 
 impl LookUps {
+    pub(super) fn len(&self) -> usize {
+        self.known.len() + self.unknown_streams.len()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.by_expiry.first().map(|(at, _)| *at)
     }

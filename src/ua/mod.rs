@@ -18,6 +18,7 @@ mod config;
 mod dispatch;
 mod exchange;
 mod ingress;
+mod load;
 mod look_up;
 mod node_leg;
 mod remote;
@@ -26,6 +27,7 @@ mod stubs;
 
 pub use config::{Output, RuntimeUrlError, Stubs, UaConfig};
 pub use ingress::{LinkFault, NodeIngress, P2pIngress};
+pub use load::Load;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},

@@ -2,9 +2,9 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use hyperty_router::{address::Url, link::Path};
+use hyperty_router::{address::Url, link::Path, ua::Load};
 
-use super::{report::Report, world::World};
+use super::{party::Party, report::Report, world::World};
 
 /// From acceptance to the end of a message.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -117,6 +117,30 @@ impl World {
             || self.links.iter().any(|link| link.ends.iter().any(|end| !end.flight.is_empty()))
         {
             return Err("something is still under way".to_owned());
+        }
+        Ok(())
+    }
+
+    /// After everybody has shut down: no session, no subscription, nothing in any queue, table or timer.
+    pub(crate) fn check_left_over(&self) -> Result<(), String> {
+        for node in &self.nodes {
+            let of = node.node.metrics();
+            let left = [of.sockets, of.sessions, of.subscriptions, of.queue_items, of.queue_bytes];
+            if left != [0; 5] {
+                return Err(format!("left over at {}: {of:?}", node.domain));
+            }
+        }
+        for (at, party) in self.parties.iter().enumerate() {
+            let load = party.ua.load();
+            if load != Load::default() {
+                return Err(format!("left over in {at}: {load:?}; {}", self.describe()));
+            }
+        }
+        let queued = |party: &Party| party.legs.iter().map(|leg| leg.queue.len()).sum::<usize>();
+        let queued: usize = self.parties.iter().map(queued).sum();
+        let links = (self.links.len(), self.dials.len(), self.expects.len());
+        if (queued, links) != (0, (0, 0, 0)) {
+            return Err(format!("left over: {queued} in stubs, links {links:?}"));
         }
         Ok(())
     }

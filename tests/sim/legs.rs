@@ -220,7 +220,7 @@ impl World {
         (leg.socket, leg.opened, leg.broken, leg.client_notices) = (None, false, false, None);
         leg.up.clear();
         leg.down.clear();
-        leg.connect_at = party.alive.then_some(now + RECONNECT_FIRST);
+        leg.connect_at = (party.alive && !party.leaving).then_some(now + RECONNECT_FIRST);
         party.ua.node_closed(&leg.domain);
     }
 
@@ -243,6 +243,21 @@ impl World {
         node.up = true;
         if forget {
             node.node = new_node(&node.domain, &self.dice);
+        }
+    }
+
+    /// The session of each leg is closed in order, behind what is under way.
+    pub(super) fn close_sessions(&mut self, party: usize) {
+        let now = self.now;
+        let party = &mut self.parties[party];
+        party.leaving = true;
+        for leg in &mut party.legs {
+            if let Some(token) = leg.token.as_ref().filter(|_| leg.opened) {
+                let from = format!("{}/{token}", party.url);
+                let close =
+                    format!(r#"{{"id":2,"type":"close","from":"{from}","to":"mn:/session"}}"#);
+                launch(&mut leg.up, now, close.into());
+            }
         }
     }
 

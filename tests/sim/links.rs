@@ -100,7 +100,10 @@ impl World {
         }
         self.trace.note(self.clock.age(), "join", ends.len(), b"");
         match <[End; 2]>::try_from(ends) {
-            Ok(ends) => self.links.push(Link { ends }),
+            Ok(ends) => {
+                self.report.links += 1;
+                self.links.push(Link { ends });
+            }
             Err(ends) => {
                 for end in ends {
                     end.queue.close();

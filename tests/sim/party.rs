@@ -48,6 +48,8 @@ pub(crate) struct Party {
     pub(crate) life: u32,
     pub(crate) alive: bool,
     pub(crate) ready: bool,
+    /// It has shut down, and does not connect again.
+    pub(crate) leaving: bool,
     pub(crate) ua: RuntimeUa,
     pub(crate) description: Description,
     /// One for each Message Node that it has a stub for; the first is its own.
@@ -112,6 +114,7 @@ impl Party {
             life,
             alive: true,
             ready: false,
+            leaving: false,
             ua,
             description,
             legs,

@@ -8,6 +8,8 @@ use super::{act::Action, report::Report, world::World};
 
 /// How often it is looked for stalls.
 const LOOK: Duration = Duration::from_millis(1_000);
+/// When nothing of a stream or a request is left: the last one that forgets is a receiver.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(700);
 /// Looks after which a state counts as lasting: longer than the deadline of what was sent before it.
 const SETTLED_AFTER: u32 = 11;
 /// By then everything must be as it should be, after the last fault: a retry at its ceiling, a set-up, a request
@@ -24,6 +26,8 @@ pub(crate) fn run(seed: u64, mutation: Mutation, loud: bool) -> Result<(Report, 
     world.recover()?;
     world.epilogue()?;
     world.check_rest()?;
+    world.shut_down()?;
+    world.check_left_over()?;
     Ok((world.report(), world.trace.hash()))
 }
 
@@ -65,6 +69,18 @@ impl World {
             self.pairs().for_each(|(from, to)| self.post(from, to));
         }
         self.look_after(ms(2_000))
+    }
+
+    /// Everybody shuts down and leaves; then time goes by until a receiver has forgotten the last stream.
+    fn shut_down(&mut self) -> Result<(), String> {
+        for party in &mut self.parties {
+            party.ua.shut_down(self.now);
+        }
+        self.run_until(self.now + ms(5_000))?;
+        for party in 0..self.parties.len() {
+            self.close_sessions(party);
+        }
+        self.run_until(self.now + FORGOTTEN_AFTER)
     }
 
     fn plan_all(&mut self) {
