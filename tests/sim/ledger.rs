@@ -67,6 +67,9 @@ impl Spans {
     }
 }
 
+/// (from, to), and the life of the sender.
+type Between = ((usize, usize), (usize, usize), u32);
+
 /// All messages of one run.
 #[derive(Default)]
 pub(crate) struct Ledger {
@@ -74,7 +77,7 @@ pub(crate) struct Ledger {
     pub(crate) refused: u64,
     paths: BTreeMap<(usize, usize), Paths>,
     /// The last message heard of each (from, to) and life of the sender: numbered, and plain by Message Node.
-    last: BTreeMap<((usize, usize), (usize, usize), u32), [Option<usize>; 2]>,
+    last: BTreeMap<Between, [Option<usize>; 2]>,
 }
 
 impl Ledger {
