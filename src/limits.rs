@@ -50,9 +50,10 @@ pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(10);
 pub const HANDOVER_FENCE_WAIT: Duration = Duration::from_secs(1);
 /// Between two times that this is asked.
 pub const HANDOVER_FENCE_AGAIN: Duration = Duration::from_millis(200);
-/// Ranges of fenced numbers that a receiver remembers for a sender that has not heard of them. In
-/// [`HANDOVER_FENCE_WAIT`] a sender asks some five times.
-pub const HANDOVER_FENCES_MAX: usize = 32;
+/// Ranges of numbers in one control object: gaps that a receiver names at once, and fences that it remembers for a
+/// sender that has not heard of them. In [`HANDOVER_FENCE_WAIT`] a sender asks some five times; a control object with
+/// this many is still small.
+pub const HANDOVER_RANGES_MAX: usize = 32;
 /// How long a barrier may hold numbered messages on a silent Message Node path; under the deadline, so that a
 /// dead Message Node never costs a message that the direct way could carry.
 pub const HANDOVER_BARRIER_MAX: Duration = Duration::from_secs(8);

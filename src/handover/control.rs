@@ -9,7 +9,7 @@ use simd_json::{
 };
 use smallvec::SmallVec;
 
-use crate::limits::HANDOVER_FENCES_MAX;
+use crate::limits::HANDOVER_RANGES_MAX;
 
 /// Ranges of numbers, each by its first and its last.
 pub(super) type Ranges = SmallVec<[(u64, u64); 2]>;
@@ -29,8 +29,9 @@ pub(super) enum Control {
     Marked { stream: u128, mark: u64 },
     /// The listener took everything up to `number`.
     Ack { stream: u128, number: u64 },
-    /// I have everything up to `number`, and nothing from there to `next`.
-    Have { stream: u128, number: u64, next: u64 },
+    /// I have everything up to `number`, and nothing from there to `next` (0: to the end), nor what lies in `gaps`
+    /// (first and last, ascending).
+    Have { stream: u128, number: u64, next: u64, gaps: Ranges },
     /// What lies below `number` is given up; what became of it from `from` on?
     Base { stream: u128, from: u64, number: u64 },
     /// From `from` to before `number` the listener took all but what lies in `lost` (first and last, ascending),
@@ -77,6 +78,7 @@ impl Control {
                 stream: stream()?,
                 number: members.number("number")?,
                 next: members.number("next")?,
+                gaps: members.ranges("gaps")?,
             },
             "base" => Control::Base {
                 stream: stream()?,
@@ -132,17 +134,14 @@ impl fmt::Display for Control {
             }
             Control::Fenced { stream, from, number, lost } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","from":{from}"#)?;
-                write!(f, r#","number":{number},"lost":["#)?;
-                for (at, (first, last)) in lost.iter().enumerate() {
-                    let comma = if at == 0 { "" } else { "," };
-                    write!(f, "{comma}[{first},{last}]")?;
-                }
-                f.write_str("]")?;
+                write!(f, r#","number":{number}"#)?;
+                write_ranges(f, "lost", lost)?;
             }
-            Control::Have { stream, number, next } => write!(
-                f,
-                r#"{{"control":"{word}","stream":"{stream:032x}","number":{number},"next":{next}"#
-            )?,
+            Control::Have { stream, number, next, gaps } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","number":{number}"#)?;
+                write!(f, r#","next":{next}"#)?;
+                write_ranges(f, "gaps", gaps)?;
+            }
             Control::Ended { stream, idle } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","idle":{idle}"#)?;
             }
@@ -181,6 +180,15 @@ fn write_id(f: &mut fmt::Formatter<'_>, name: &str, id: Option<u128>) -> fmt::Re
     }
 }
 
+fn write_ranges(f: &mut fmt::Formatter<'_>, name: &str, ranges: &Ranges) -> fmt::Result {
+    write!(f, r#","{name}":["#)?;
+    for (at, (first, last)) in ranges.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        write!(f, "{comma}[{first},{last}]")?;
+    }
+    f.write_str("]")
+}
+
 /// The members of one control object.
 struct Members<'a>(&'a BorrowedValue<'a>);
 
@@ -209,7 +217,7 @@ impl<'a> Members<'a> {
 
     fn ranges(&self, name: &'static str) -> Result<Ranges, ControlError> {
         let list = self.0.get(name).ok_or(ControlError::Missing { name })?;
-        let list = list.as_array().filter(|list| list.len() <= HANDOVER_FENCES_MAX);
+        let list = list.as_array().filter(|list| list.len() <= HANDOVER_RANGES_MAX);
         let range = |of: &BorrowedValue<'_>| match of.as_array().map(Vec::as_slice) {
             Some([first, last]) => first.as_u64().zip(last.as_u64()),
             _ => None,
@@ -285,7 +293,12 @@ mod tests {
             Control::Marker { stream, mark, upto },
             Control::Marked { stream, mark },
             Control::Ack { stream, number },
-            Control::Have { stream, number, next },
+            Control::Have {
+                stream,
+                number,
+                next,
+                gaps: [(13, 13), (15, 20)].into_iter().collect(),
+            },
             Control::Base { stream, from: 6, number },
             Control::Fenced { stream, from: 1, number, lost: Ranges::new() },
             Control::Fenced {

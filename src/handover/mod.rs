@@ -22,8 +22,8 @@
 //! * **Acknowledgement.** `ack {number}` says that the listener took everything up to it. Cumulative; after
 //!   every 32 messages or 5 ms. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms says
-//!   `have {number, next}` on every path, repeatedly; the sender resends what lies between, by the direct
-//!   way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
+//!   `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in `gaps`, so
+//!   that many gaps cost one round trip, by the direct way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
 //!   answers `ended`, and the receiver forgets it and gives a new one.
 //! * **Probe.** A sender without progress for 1 s sends `marker {upto}` on every path, each second: the receiver
 //!   acknowledges, or finds its gap. So nothing is resent only because a path is slow, and a path that comes back

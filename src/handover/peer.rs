@@ -250,8 +250,8 @@ impl Peer {
             Control::Ack { stream, number } => {
                 self.with_sender(|sender| sender.acknowledge(stream, number, now))?;
             }
-            Control::Have { stream, number, next } => {
-                self.with_sender(|sender| sender.have((stream, number, next), now))?;
+            Control::Have { stream, number, next, gaps } => {
+                self.with_sender(|sender| sender.have((stream, number, next), &gaps, now))?;
             }
             Control::Marked { stream, mark } => {
                 self.with_sender(|sender| sender.marked(stream, mark, now));

@@ -3,9 +3,13 @@
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
-    handover::{config::Mutation, control::Control, timer::Timer},
+    handover::{
+        config::Mutation,
+        control::{Control, Ranges},
+        timer::Timer,
+    },
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_FENCES_MAX, HANDOVER_GAP_WAIT,
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_RANGES_MAX,
         HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
@@ -161,7 +165,7 @@ impl Stream {
     fn forget_fences(&mut self, from: u64) {
         self.fences_from = self.fences_from.max(from);
         while let Some((_, last)) = self.fences.front().copied()
-            && (last < self.fences_from || self.fences.len() > HANDOVER_FENCES_MAX)
+            && (last < self.fences_from || self.fences.len() > HANDOVER_RANGES_MAX)
         {
             self.fences_from = self.fences_from.max(last + 1);
             self.fences.pop_front();
@@ -204,10 +208,35 @@ impl Stream {
             return None;
         }
         self.gap_at = Some(now + HANDOVER_GAP_WAIT);
-        let first_missing = (self.received - self.taken) as usize;
-        let held_after = self.held.iter().skip(first_missing).position(Option::is_some);
-        let next = held_after.map_or(0, |at| self.received + 1 + at as u64);
-        Some(Control::Have { stream: self.id, number: self.received, next })
+        let mut gaps = self.gaps();
+        let (number, first) = (self.received, gaps.first().copied());
+        if !gaps.is_empty() {
+            gaps.remove(0);
+        }
+        // Above all that is held, the sender knows best how far it goes.
+        let next = first.map_or(0, |(_, last)| if last < self.highest { last + 1 } else { 0 });
+        Some(Control::Have { stream: self.id, number, next, gaps })
+    }
+
+    /// What is missing up to the highest number that is known to have been sent, from below; as many ranges as one
+    /// `have` names.
+    fn gaps(&self) -> Ranges {
+        let mut gaps = Ranges::new();
+        let mut number = self.received + 1;
+        while number <= self.highest && gaps.len() < HANDOVER_RANGES_MAX {
+            let at = (number - self.taken - 1) as usize;
+            let held = |at: usize| self.held.get(at).is_some_and(Option::is_some);
+            let run = (at..self.held.len()).take_while(|at| !held(*at)).count() as u64;
+            if at as u64 + run >= self.held.len() as u64 {
+                gaps.push((number, self.highest));
+                break;
+            }
+            if run > 0 {
+                gaps.push((number, number + run - 1));
+            }
+            number += run.max(1);
+        }
+        gaps
     }
 
     pub(super) fn arm(&self, timer: &mut Timer) {

@@ -23,8 +23,8 @@ pub(super) struct Window {
     cursor: u64,
     /// The lowest number never pushed to any sink.
     unsent: u64,
-    /// What a receiver asked for again; goes before what is at the cursor.
-    again: Option<Again>,
+    /// What a receiver asked for again, ascending; goes before what is at the cursor.
+    again: VecDeque<Again>,
     /// True until the receiver has heard of a `base` above what it has.
     pub(super) base_unheard: bool,
     /// When to ask by marker.
@@ -84,7 +84,7 @@ impl Window {
             bytes_max,
             cursor: 1,
             unsent: 1,
-            again: None,
+            again: VecDeque::new(),
             base_unheard: false,
             probe_at: None,
             fence_at: None,
@@ -150,7 +150,7 @@ impl Window {
 
     /// What to push next, if anything.
     pub(super) fn next(&self) -> Option<Next> {
-        let (number, shun) = match self.again {
+        let (number, shun) = match self.again.front() {
             Some(again) => (again.from, again.shun),
             None => (self.cursor, false),
         };
@@ -160,10 +160,12 @@ impl Window {
 
     /// What [`Window::next`] named was taken by a sink.
     pub(super) fn advance(&mut self) {
-        match &mut self.again {
+        match self.again.front_mut() {
             Some(again) => {
                 again.from += 1;
-                self.again = self.again.filter(|again| again.from < again.to);
+                if again.from >= again.to {
+                    self.again.pop_front();
+                }
             }
             None => {
                 self.cursor += 1;
@@ -175,13 +177,18 @@ impl Window {
     /// Everything unacknowledged is to be sent again.
     pub(super) fn rewind(&mut self) {
         self.cursor = self.base;
-        self.again = None;
+        self.again.clear();
     }
 
-    /// The receiver lacks what follows `number`, to before `next` (0: to the end). True if anything is to
-    /// be sent again now; a repeat of the same question is answered with growing waits, every other
+    /// The receiver lacks what follows `number`, to before `next` (0: to the end), and what lies in `gaps`. True if
+    /// anything is to be sent again now; a repeat of the same question is answered with growing waits, every other
     /// time not by the direct way.
-    pub(super) fn asked(&mut self, number: u64, next: u64, now: Instant) -> bool {
+    pub(super) fn asked(
+        &mut self,
+        (number, next): (u64, u64),
+        gaps: &[(u64, u64)],
+        now: Instant,
+    ) -> bool {
         let asked = &mut self.asked;
         if asked.number != number {
             *asked = Asked { number, times: 0, not_before: now, wait: asked_wait() };
@@ -190,12 +197,19 @@ impl Window {
         }
         asked.not_before = asked.wait.next(now);
         asked.times += 1;
-        let from = (number + 1).max(self.base);
-        let to = if next == 0 { self.cursor } else { next.min(self.cursor) };
-        if from < to {
-            self.again = Some(Again { from, to, shun: asked.times.is_multiple_of(2) });
+        let shun = asked.times.is_multiple_of(2);
+        let first = (number.saturating_add(1), if next == 0 { self.cursor } else { next });
+        let others = gaps.iter().map(|(first, last)| (*first, last.saturating_add(1)));
+        self.again.clear();
+        let mut done = self.base;
+        for (from, to) in std::iter::once(first).chain(others) {
+            let (from, to) = (from.max(done), to.min(self.cursor));
+            if from < to {
+                self.again.push_back(Again { from, to, shun });
+                done = to;
+            }
         }
-        from < to
+        !self.again.is_empty()
     }
 
     /// Everything up to `number` was taken. Returns how many messages that is news for.
@@ -262,10 +276,13 @@ impl Window {
         self.bytes -= entry.delivery.weight_bytes();
         self.cursor = self.cursor.max(self.base);
         self.unsent = self.unsent.max(self.base);
-        self.again = self.again.and_then(|again| {
-            let again = Again { from: again.from.max(self.base), ..again };
-            (again.from < again.to).then_some(again)
-        });
+        while let Some(again) = self.again.front_mut() {
+            again.from = again.from.max(self.base);
+            if again.from < again.to {
+                break;
+            }
+            self.again.pop_front();
+        }
         Some((entry, sent))
     }
 }

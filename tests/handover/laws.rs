@@ -396,3 +396,28 @@ fn a_fence_is_told_from_what_was_taken_after_it() {
     let counters = two.sides[0].peer.counters();
     assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (1, 1, 0));
 }
+
+/// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time took a
+/// round trip for each, and by a slow Message Node the deadline came before the last one.
+#[test]
+fn many_gaps_are_filled_at_once() {
+    let mut two = Two::agreed(Config::default());
+    for number in 0..20 {
+        two.send(&number.to_string()).expect("room");
+    }
+    let mut frames = Vec::new();
+    two.sides[0].by_node.try_drain(&mut frames, usize::MAX);
+    for frame in frames.into_iter().step_by(2) {
+        two.sides[1].arrive(frame, two.now);
+    }
+    two.pass(Duration::from_millis(190));
+    assert_eq!(two.sides[1].heard, ["0"]);
+    // The gaps are named at 200 ms, all in one.
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard.len(), 19);
+    assert_eq!(two.sides[0].peer.counters().resent, 9);
+    // That the last one is missing nobody knows before the sender asks.
+    two.pass(Duration::from_millis(1_500));
+    assert_eq!(two.sides[1].heard.len(), 20);
+    assert_eq!(two.sides[1].peer.counters().duplicate, 0);
+}

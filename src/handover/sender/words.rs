@@ -75,10 +75,11 @@ impl Sender {
         Ok(())
     }
 
-    /// `have`: the receiver lacks what lies between `number` and `next`.
+    /// `have`: the receiver lacks what lies between `number` and `next`, and in `gaps`.
     pub(in crate::handover) fn have(
         &mut self,
         (stream, number, next): (u128, u64, u64),
+        gaps: &[(u64, u64)],
         now: Instant,
     ) -> Result<(), ControlError> {
         let Some(window) = current(&mut self.window, stream) else {
@@ -95,7 +96,7 @@ impl Sender {
             self.say_base();
         }
         if let Some(window) = &mut self.window {
-            window.asked(number, next, now);
+            window.asked((number, next), gaps, now);
         }
         self.pump(now);
         Ok(())
