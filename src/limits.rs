@@ -41,12 +41,22 @@ pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
 /// difference between two paths, short beside the deadline.
 pub const HANDOVER_GAP_WAIT: Duration = Duration::from_millis(200);
-/// Wait without progress before a sender asks by `marker`; doubles up to four times this.
+/// Wait without progress before a sender asks by `marker`, and between repeats; four times this when nothing but a
+/// `base` is to be heard.
 pub const HANDOVER_PROBE_WAIT: Duration = Duration::from_secs(1);
 /// Wait before a full sink or a full listener is tried again, if nobody says earlier that it has room.
 pub const HANDOVER_ROOM_WAIT: Duration = Duration::from_millis(10);
 /// From acceptance until a numbered message that is not acknowledged ends in doubt or is returned.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(10);
+/// The end of the deadline that is kept for asking the receiver: what it has fenced by then is returned, and not in
+/// doubt. Some round trips by a slow Message Node.
+pub const HANDOVER_FENCE_WAIT: Duration = Duration::from_secs(1);
+/// Between two times that this is asked.
+pub const HANDOVER_FENCE_AGAIN: Duration = Duration::from_millis(200);
+/// Ranges of numbers in one control object: gaps that a receiver names at once, and fences that it remembers for a
+/// sender that has not heard of them. In [`HANDOVER_FENCE_WAIT`] a sender asks some five times; a control object with
+/// this many is still small.
+pub const HANDOVER_RANGES_MAX: usize = 32;
 /// How long a barrier may hold numbered messages on a silent Message Node path; under the deadline, so that a
 /// dead Message Node never costs a message that the direct way could carry.
 pub const HANDOVER_BARRIER_MAX: Duration = Duration::from_secs(8);
@@ -97,6 +107,8 @@ pub const CHANGES_WAIT: Duration = Duration::from_millis(20);
 pub const RESOURCES_MAX: usize = 100_000;
 /// How long a registration at the domain registry lasts; it is renewed at half of it.
 pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3_600);
+/// When a registration or path that found no room is said again: a queue that is drained has room by then.
+pub const REGISTRATION_AGAIN: Duration = Duration::from_millis(250);
 /// Remote runtimes that one runtime keeps account of, unless configured otherwise.
 pub const REMOTES_MAX: usize = 65_536;
 /// How long a remote runtime is known after nothing depends on it any more. A stream that it gave
@@ -123,6 +135,8 @@ pub const CHANGES_HEADER_BYTES: usize = 8_192;
 pub const RETRY_FIRST: Duration = Duration::from_millis(250);
 /// The longest wait before a Requester tries again.
 pub const RETRY_CEILING: Duration = Duration::from_secs(30);
+/// Doublings that a Requester which had yielded to the other side's leaves ahead to that: some two seconds.
+pub const RETRIES_BEHIND: u32 = 3;
 /// A set-up must be live by then, or it has failed.
 pub const SETUP_TIMEOUT: Duration = Duration::from_secs(15);
 /// An invitation must be confirmed by the stub in whose name it came by then: four messages by

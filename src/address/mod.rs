@@ -83,13 +83,13 @@ impl<'a> Address<'a> {
     /// Length of [`Self::scheme`] in bytes.
     #[inline]
     pub(crate) fn scheme_len(&self) -> usize {
-        self.scheme_len as usize
+        self.shape.scheme_len as usize
     }
 
     /// Where [`Self::base`] ends, in bytes.
     #[inline]
     pub(crate) fn authority_end(&self) -> usize {
-        self.authority_end as usize
+        self.shape.authority_end as usize
     }
 
     /// The domain whose Message Node serves this address: the authority with one leading `msg-node.` or

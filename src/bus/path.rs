@@ -6,7 +6,10 @@ use crate::{
     address::Address,
     bus::{MessageBus, TargetReport},
     handover::Explained,
-    registry::Onward,
+    registry::{
+        Onward,
+        resolve::{resolve, stub_for},
+    },
 };
 
 /// What `resolve` says of an address, and what the hand-over makes of it.
@@ -24,14 +27,13 @@ impl MessageBus {
     /// Which path `to` takes now, and why. Sends nothing.
     pub fn path_of(&self, to: &Address<'_>, now: Instant) -> PathReport {
         let target = self.explain(to);
-        let peer = match self.resolve(to).onward {
+        let guard = crossbeam_epoch::pin();
+        let peer = match resolve(&self.table, &self.own, to, &guard).onward {
             Onward::P2p { peer, .. } | Onward::MessageNode { peer: Some(peer), .. } => Some(peer),
             _ => None,
         };
         let peer = peer.map(|peer| {
-            let domain = to.domain();
-            let guard = crossbeam_epoch::pin();
-            let stub = crate::registry::resolve::stub_for(&self.table, &self.own, domain, &guard);
+            let stub = stub_for(&self.table, &self.own, to.domain(), &guard);
             peer.explain(stub, now)
         });
         PathReport { target, peer }

@@ -70,10 +70,7 @@ impl PrefixHasher {
     #[inline]
     pub(super) fn first(&self, address: &Address<'_>) -> Option<Prefix> {
         let text = address.as_str().as_bytes();
-        if address.is_bare() {
-            return None;
-        }
-        let end = next_slash(text, address.authority_end() + 1);
+        let end = address.boundaries().nth(1)?;
         Some(Prefix { hash: self.hash(&text[..end]), end: end as u16 })
     }
 

@@ -50,4 +50,8 @@ pub enum Mutation {
     NoHoldBack,
     NoResend,
     NoBarrier,
+    /// A receiver confirms what it does not fence.
+    NoFence,
+    /// A receiver takes the numbers of any stream for those of the one that it gave.
+    NoGeneration,
 }

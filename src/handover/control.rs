@@ -5,8 +5,14 @@ use std::fmt;
 
 use simd_json::{
     BorrowedValue,
-    prelude::{ValueAsScalar, ValueObjectAccess, Writable},
+    prelude::{ValueAsArray, ValueAsScalar, ValueObjectAccess, Writable},
 };
+use smallvec::SmallVec;
+
+use crate::limits::HANDOVER_RANGES_MAX;
+
+/// Ranges of numbers, each by its first and its last.
+pub(super) type Ranges = SmallVec<[(u64, u64); 2]>;
 
 /// One control object. Streams and incarnations are 32 hexadecimal digits on the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,10 +29,14 @@ pub(super) enum Control {
     Marked { stream: u128, mark: u64 },
     /// The listener took everything up to `number`.
     Ack { stream: u128, number: u64 },
-    /// I have everything up to `number`, and nothing from there to `next`.
-    Have { stream: u128, number: u64, next: u64 },
-    /// What lies below `number` is given up.
-    Base { stream: u128, number: u64 },
+    /// I have everything up to `number`, and nothing from there to `next` (0: to the end), nor what lies in `gaps`
+    /// (first and last, ascending).
+    Have { stream: u128, number: u64, next: u64, gaps: Ranges },
+    /// What lies below `number` is given up; what became of it from `from` on?
+    Base { stream: u128, from: u64, number: u64 },
+    /// From `from` to before `number` the listener took all but what lies in `lost` (first and last, ascending),
+    /// which it will never get.
+    Fenced { stream: u128, from: u64, number: u64, lost: Ranges },
     /// I know no such stream.
     Unknown { stream: u128 },
     /// I, the sender, ended this stream.
@@ -68,8 +78,19 @@ impl Control {
                 stream: stream()?,
                 number: members.number("number")?,
                 next: members.number("next")?,
+                gaps: members.ranges("gaps")?,
             },
-            "base" => Control::Base { stream: stream()?, number: members.number("number")? },
+            "base" => Control::Base {
+                stream: stream()?,
+                from: members.number("from")?,
+                number: members.number("number")?,
+            },
+            "fenced" => Control::Fenced {
+                stream: stream()?,
+                from: members.number("from")?,
+                number: members.number("number")?,
+                lost: members.ranges("lost")?,
+            },
             "unknown" => Control::Unknown { stream: stream()? },
             "ended" => Control::Ended { stream: stream()?, idle: members.flag("idle") },
             "not-here" => Control::NotHere { resource: members.text("resource")?.to_owned() },
@@ -104,13 +125,23 @@ impl fmt::Display for Control {
             Control::Marked { stream, mark } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","mark":{mark}"#)?;
             }
-            Control::Ack { stream, number } | Control::Base { stream, number } => {
+            Control::Ack { stream, number } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","number":{number}"#)?;
             }
-            Control::Have { stream, number, next } => write!(
-                f,
-                r#"{{"control":"{word}","stream":"{stream:032x}","number":{number},"next":{next}"#
-            )?,
+            Control::Base { stream, from, number } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","from":{from}"#)?;
+                write!(f, r#","number":{number}"#)?;
+            }
+            Control::Fenced { stream, from, number, lost } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","from":{from}"#)?;
+                write!(f, r#","number":{number}"#)?;
+                write_ranges(f, "lost", lost)?;
+            }
+            Control::Have { stream, number, next, gaps } => {
+                write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","number":{number}"#)?;
+                write!(f, r#","next":{next}"#)?;
+                write_ranges(f, "gaps", gaps)?;
+            }
             Control::Ended { stream, idle } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","idle":{idle}"#)?;
             }
@@ -134,6 +165,7 @@ impl Control {
             Control::Ack { .. } => "ack",
             Control::Have { .. } => "have",
             Control::Base { .. } => "base",
+            Control::Fenced { .. } => "fenced",
             Control::Unknown { .. } => "unknown",
             Control::Ended { .. } => "ended",
             Control::NotHere { .. } => "not-here",
@@ -146,6 +178,15 @@ fn write_id(f: &mut fmt::Formatter<'_>, name: &str, id: Option<u128>) -> fmt::Re
         Some(id) => write!(f, r#","{name}":"{id:032x}""#),
         None => Ok(()),
     }
+}
+
+fn write_ranges(f: &mut fmt::Formatter<'_>, name: &str, ranges: &Ranges) -> fmt::Result {
+    write!(f, r#","{name}":["#)?;
+    for (at, (first, last)) in ranges.iter().enumerate() {
+        let comma = if at == 0 { "" } else { "," };
+        write!(f, "{comma}[{first},{last}]")?;
+    }
+    f.write_str("]")
 }
 
 /// The members of one control object.
@@ -172,6 +213,17 @@ impl<'a> Members<'a> {
 
     fn maybe_id(&self, name: &'static str) -> Result<Option<u128>, ControlError> {
         self.0.get(name).map(|_| self.id(name)).transpose()
+    }
+
+    fn ranges(&self, name: &'static str) -> Result<Ranges, ControlError> {
+        let list = self.0.get(name).ok_or(ControlError::Missing { name })?;
+        let list = list.as_array().filter(|list| list.len() <= HANDOVER_RANGES_MAX);
+        let range = |of: &BorrowedValue<'_>| match of.as_array().map(Vec::as_slice) {
+            Some([first, last]) => first.as_u64().zip(last.as_u64()),
+            _ => None,
+        };
+        let ranges = list.and_then(|list| list.iter().map(range).collect::<Option<Ranges>>());
+        ranges.ok_or(ControlError::Wrong { name })
     }
 
     fn flag(&self, name: &'static str) -> bool {
@@ -241,8 +293,20 @@ mod tests {
             Control::Marker { stream, mark, upto },
             Control::Marked { stream, mark },
             Control::Ack { stream, number },
-            Control::Have { stream, number, next },
-            Control::Base { stream, number },
+            Control::Have {
+                stream,
+                number,
+                next,
+                gaps: [(13, 13), (15, 20)].into_iter().collect(),
+            },
+            Control::Base { stream, from: 6, number },
+            Control::Fenced { stream, from: 1, number, lost: Ranges::new() },
+            Control::Fenced {
+                stream,
+                from: 1,
+                number,
+                lost: [(1, 1), (3, 6)].into_iter().collect(),
+            },
             Control::Unknown { stream },
             Control::Ended { stream, idle: true },
             Control::NotHere { resource: "hyperty://a/\"b\\".to_owned() },

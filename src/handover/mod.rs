@@ -22,11 +22,12 @@
 //! * **Acknowledgement.** `ack {number}` says that the listener took everything up to it. Cumulative; after
 //!   every 32 messages or 5 ms. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms says
-//!   `have {number, next}` on every path, repeatedly; the sender resends what lies between, by the direct
-//!   way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
+//!   `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in `gaps`, so
+//!   that many gaps cost one round trip, by the direct way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
 //!   answers `ended`, and the receiver forgets it and gives a new one.
-//! * **Probe.** A sender without progress for 1 s sends `marker {upto}`: the receiver acknowledges, or finds
-//!   its gap. So nothing is resent only because a path is slow.
+//! * **Probe.** A sender without progress for 1 s sends `marker {upto}` on every path, each second: the receiver
+//!   acknowledges, or finds its gap. So nothing is resent only because a path is slow, and a path that comes back
+//!   is used within a second.
 //! * **Fall back.** When the direct way closes, the cursor returns to the first unacknowledged number and all is
 //!   sent again by the stubs, in order, at once.
 //! * **Barrier.** Messages of a stub that carried plain ones are numbered at once but stay on that stub until a
@@ -36,13 +37,19 @@
 //! * **Dwell.** Traffic moves at once to a first direct way, and after the dwell to one that came back.
 //! * **Announcement.** A P2P frame carries a number only; `stream {stream}` stands before the first number of each
 //!   stream on each direct way ([`Announced`] reads it). By MN the number travels as `hop`.
-//! * **Fence.** A message not acknowledged within 10 s of its acceptance ends: *returned* 503 if it never left, else
-//!   *in doubt* 504. `base {number}` then tells the receiver to deliver nothing below. If the receiver
-//!   was silent for 30 s the stream ends, and all that it holds with it.
+//! * **Fence.** A message not acknowledged 9 s after its acceptance is given up. If it never left it is *returned*
+//!   503 at once. Else `base {from, number}` tells the receiver on every path, repeatedly, to deliver nothing below
+//!   `number`, and asks what became of it from `from` on; `fenced {from, number, lost}` answers: the listener took all
+//!   of it but what lies in `lost`, which it will never get. What is lost is *returned* 503, the rest *delivered*; what
+//!   was not spoken of 10 s after its acceptance is *in doubt* 504. Until then it counts in the window, and `ack`,
+//!   which cannot tell what was taken from what was fenced, says nothing about it. The receiver remembers what it
+//!   fenced until `from` has passed it. If the receiver was silent for 30 s the stream ends, and all that it holds
+//!   with it.
 //! * **Incarnation.** A word of `hello` or `handover` counts if it names us as `known` and comes from the incarnation that
 //!   we know, or the first one. Anybody else is answered `hello {incarnation, known, challenge}`, and
 //!   believed when the challenge comes back as `answer`: so what a dead one left under way changes nothing.
-//!   A new incarnation that is believed ends both directions; nothing is resent to it.
+//!   A connection whose key was signalled together with an incarnation proves it as well. A new incarnation that is
+//!   believed ends both directions; nothing is resent to it.
 //! * **One outcome.** Each accepted numbered message is counted delivered, or is exactly one [`Outcome`].
 //! * **Control is always read**, whatever is held back.
 //!

@@ -20,7 +20,7 @@ pub struct Sent {
 /// How an accepted numbered message ended, if not delivered; those are only counted.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It was never sent.
+    /// It was never sent, or the receiver confirmed that it has fenced it: it is not delivered, and never will be.
     Returned {
         /// 503.
         code: u16,

@@ -172,6 +172,25 @@ impl Peer {
         self.with_sender(|sender| sender.capable = capable);
     }
 
+    /// The same, if nobody has said it before: control is better answered late than never.
+    pub fn meet_endpoints(&self, ours: &Url, theirs: &Url) {
+        self.with_sender(|sender| {
+            if !sender.ways.has_endpoints() {
+                sender.ways.set_endpoints(ours.clone(), theirs.clone());
+            }
+        });
+    }
+
+    /// The remote runtime is this incarnation: its connection has proved it. If it was another, both streams end,
+    /// and nothing is resent; true then.
+    pub fn set_incarnation(&self, incarnation: u128, now: Instant) -> bool {
+        let (is_new, epoch, posts) =
+            self.with_receiver(|receiver| receiver.set_incarnation(incarnation, now));
+        self.with_sender(|sender| sender.end_for_reborn(epoch));
+        self.post(posts, now);
+        is_new
+    }
+
     /// An address whose messages took `stub` without this peer's knowledge lives there: the stub's barrier
     /// rises until a marker has gone through.
     ///
@@ -231,8 +250,8 @@ impl Peer {
             Control::Ack { stream, number } => {
                 self.with_sender(|sender| sender.acknowledge(stream, number, now))?;
             }
-            Control::Have { stream, number, next } => {
-                self.with_sender(|sender| sender.have((stream, number, next), now))?;
+            Control::Have { stream, number, next, gaps } => {
+                self.with_sender(|sender| sender.have((stream, number, next), &gaps, now))?;
             }
             Control::Marked { stream, mark } => {
                 self.with_sender(|sender| sender.marked(stream, mark, now));
@@ -244,9 +263,14 @@ impl Peer {
                 let posts = self.with_receiver(|receiver| receiver.marker(marker, now));
                 self.post(posts, now);
             }
-            Control::Base { stream, number } => {
-                let posts = self.with_receiver(|receiver| receiver.base(stream, number, now));
+            Control::Base { stream, from, number } => {
+                let base = (stream, from, number);
+                let posts = self.with_receiver(|receiver| receiver.base(base, now));
                 self.post(posts, now);
+            }
+            Control::Fenced { stream, from, number, lost } => {
+                let range = (stream, from, number);
+                self.with_sender(|sender| sender.fenced(range, &lost, now))?;
             }
             Control::Ended { stream, idle } => {
                 let posts = self.with_receiver(|receiver| receiver.ended(stream, idle, now));
@@ -327,6 +351,16 @@ impl Peer {
     /// Messages sent and not acknowledged, and their bytes.
     pub fn unacknowledged(&self) -> (usize, usize) {
         self.sender.lock().pending()
+    }
+
+    /// When the oldest message that has not ended was accepted.
+    pub fn waiting_since(&self) -> Option<Instant> {
+        self.sender.lock().waiting_since()
+    }
+
+    /// The stream that leaves, if messages are numbered now.
+    pub fn stream(&self) -> Option<u128> {
+        self.sender.lock().stream()
     }
 
     /// Messages held back on arrival, and their bytes.

@@ -113,7 +113,8 @@ impl Receiver {
         let announced = self.announced.filter(|_| hop.stream == 0);
         let id = announced.unwrap_or(hop.stream);
         let mut posts = Posts::new();
-        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
+        let any = self.mutation == Mutation::NoGeneration;
+        let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id || any) else {
             self.counters.unknown += 1;
             self.complain(id, now, &mut posts);
             return posts;
@@ -181,6 +182,24 @@ impl Receiver {
         (met, self.epoch, posts)
     }
 
+    /// The other side is this incarnation, by better proof than its words. True if that is news.
+    pub(super) fn set_incarnation(
+        &mut self,
+        incarnation: u128,
+        now: Instant,
+    ) -> (bool, u64, Posts) {
+        let is_new = self.theirs.is_some_and(|theirs| theirs != incarnation);
+        let mut posts = Posts::new();
+        match is_new {
+            true => {
+                self.begin_anew(incarnation);
+                self.offer_again(Met::Reborn, now, &mut posts);
+            }
+            false => self.theirs = Some(incarnation),
+        }
+        (is_new, self.epoch, posts)
+    }
+
     fn begin_anew(&mut self, incarnation: u128) {
         self.theirs = Some(incarnation);
         self.candidate = None;
@@ -236,14 +255,16 @@ impl Receiver {
         posts
     }
 
-    /// `base`: nothing below `number` is delivered from here on.
-    pub(super) fn base(&mut self, id: u128, number: u64, now: Instant) -> Posts {
+    /// `base`: nothing below `number` is delivered from here on; what the fence met from `from` on is said.
+    pub(super) fn base(&mut self, (id, from, number): (u128, u64, u64), now: Instant) -> Posts {
         let mut posts = Posts::new();
         let Some(stream) = self.stream.as_mut().filter(|stream| stream.id == id) else {
             self.complain(id, now, &mut posts);
             return posts;
         };
-        self.counters.fenced += stream.fence(number, now);
+        self.offer = None;
+        self.counters.fenced += stream.fence(from, number, now, self.mutation);
+        posts.push((stream.fenced(from, number), Reach::Every));
         posts.push((stream.acknowledge_now(), Reach::One));
         stream.arm(&mut self.timer);
         posts

@@ -129,9 +129,7 @@ impl Sender {
         }
         let hop = Hop { stream: window.stream, number: window.next_number() };
         delivery.hop = Some(hop);
-        if window.is_empty() {
-            self.timer.arm(now + HANDOVER_PROBE_WAIT);
-        }
+        self.timer.arm(now + HANDOVER_PROBE_WAIT);
         window.append(Entry { delivery, lane, accepted_at: now });
         self.counters.accepted += 1;
         self.pump(now);
@@ -250,8 +248,29 @@ impl Sender {
 
     /// Everything unacknowledged ends; messages are plain until a new stream is taken.
     pub(super) fn end_stream(&mut self) {
-        if let Some(mut window) = self.window.take() {
-            while give_up(&mut window, &mut self.outcomes, &mut self.counters) {}
+        let Some(mut window) = self.window.take() else { return };
+        while let Some(entry) = window.pop_fenced() {
+            self.finish(entry, End::InDoubt);
+        }
+        while let Some((entry, sent)) = window.pop() {
+            self.finish(entry, if sent { End::InDoubt } else { End::Returned });
+        }
+    }
+
+    /// Counts how a message ended, and tells it unless it was delivered.
+    fn finish(&mut self, entry: Entry, end: End) {
+        let mut delivery = entry.delivery;
+        delivery.hop = None;
+        match end {
+            End::Delivered => self.counters.delivered += 1,
+            End::Returned => {
+                self.counters.returned += 1;
+                self.outcomes.push(Outcome::Returned { code: 503, delivery });
+            }
+            End::InDoubt => {
+                self.counters.in_doubt += 1;
+                self.outcomes.push(Outcome::InDoubt { delivery });
+            }
         }
     }
 
@@ -263,9 +282,29 @@ impl Sender {
         })
     }
 
+    /// When the oldest message that has not ended was accepted.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        let window = self.window.as_ref()?;
+        let fenced = window.fenced_head().map(|(_, entry)| entry);
+        fenced.or(window.head()).map(|entry| entry.accepted_at)
+    }
+
+    pub(super) fn stream(&self) -> Option<u128> {
+        self.window.as_ref().map(|window| window.stream)
+    }
+
     pub(super) fn has_stream(&self) -> bool {
         self.window.is_some()
     }
+}
+
+/// How a message ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Delivered,
+    /// It never left, or the receiver has fenced it.
+    Returned,
+    InDoubt,
 }
 
 /// Why the pump stops.
@@ -300,19 +339,4 @@ fn explain_new_stub(
         _ => (Path::MessageNode, Reason::NoDirectWay),
     };
     Explained { path: Some(path), reason, numbered }
-}
-
-/// Ends the oldest message of `window`: returned if it never left, else in doubt.
-fn give_up(window: &mut Window, outcomes: &mut Vec<Outcome>, counters: &mut Counters) -> bool {
-    let Some((entry, sent)) = window.pop() else { return false };
-    let mut delivery = entry.delivery;
-    delivery.hop = None;
-    if sent {
-        counters.in_doubt += 1;
-        outcomes.push(Outcome::InDoubt { delivery });
-    } else {
-        counters.returned += 1;
-        outcomes.push(Outcome::Returned { code: 503, delivery });
-    }
-    true
 }

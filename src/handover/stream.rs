@@ -3,10 +3,14 @@
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
-    handover::{config::Mutation, control::Control, timer::Timer},
+    handover::{
+        config::Mutation,
+        control::{Control, Ranges},
+        timer::Timer,
+    },
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
-        HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_RANGES_MAX,
+        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -34,6 +38,10 @@ pub(super) struct Stream {
     /// The last acknowledgement given, and when the next is due.
     acknowledged: u64,
     ack_at: Option<Instant>,
+    /// What the sender gave up before the listener took it, by first and last number; what lies below
+    /// `fences_from` is not remembered.
+    fences: VecDeque<(u64, u64)>,
+    fences_from: u64,
     /// When to say `have`, if something is missing.
     gap_at: Option<Instant>,
     /// When to try the listener again, if it was full.
@@ -65,6 +73,8 @@ impl Stream {
             held_messages: 0,
             held_bytes: 0,
             bytes_max,
+            fences: VecDeque::new(),
+            fences_from: 0,
             acknowledged: 0,
             ack_at: None,
             gap_at: None,
@@ -117,16 +127,49 @@ impl Stream {
         self.note_gap(now);
     }
 
-    /// Nothing below `number` is delivered any more. Returns how many that were held back fall to it.
-    pub(super) fn fence(&mut self, number: u64, now: Instant) -> u64 {
+    /// Nothing below `number` is delivered any more, and `from` on is spoken of. Returns how many that were held
+    /// back fall to it.
+    pub(super) fn fence(
+        &mut self,
+        from: u64,
+        number: u64,
+        now: Instant,
+        mutation: Mutation,
+    ) -> u64 {
         self.seen_at = now;
         let before = self.held_messages;
+        if self.taken + 1 < number {
+            self.fences.push_back((self.taken + 1, number - 1));
+        }
+        self.forget_fences(from);
+        if mutation == Mutation::NoFence {
+            return 0;
+        }
         self.skip_to(number.saturating_sub(1));
         self.note_gap(now);
         if self.held_messages > 0 {
             self.retry_at.get_or_insert(now);
         }
         (before - self.held_messages) as u64
+    }
+
+    /// What the fence has met from `from` to before `number`, as far as it is remembered.
+    pub(super) fn fenced(&self, from: u64, number: u64) -> Control {
+        let from = from.max(self.fences_from);
+        let clip = |&(first, last): &(u64, u64)| (first.max(from), last.min(number - 1));
+        let met = self.fences.iter().filter(|(first, last)| *first < number && *last >= from);
+        Control::Fenced { stream: self.id, from, number, lost: met.map(clip).collect() }
+    }
+
+    /// What lies below `from` is known to the sender; what does not fit is forgotten, and not spoken of.
+    fn forget_fences(&mut self, from: u64) {
+        self.fences_from = self.fences_from.max(from);
+        while let Some((_, last)) = self.fences.front().copied()
+            && (last < self.fences_from || self.fences.len() > HANDOVER_RANGES_MAX)
+        {
+            self.fences_from = self.fences_from.max(last + 1);
+            self.fences.pop_front();
+        }
     }
 
     /// The acknowledgement, if it is due by number or time.
@@ -165,10 +208,35 @@ impl Stream {
             return None;
         }
         self.gap_at = Some(now + HANDOVER_GAP_WAIT);
-        let first_missing = (self.received - self.taken) as usize;
-        let held_after = self.held.iter().skip(first_missing).position(Option::is_some);
-        let next = held_after.map_or(0, |at| self.received + 1 + at as u64);
-        Some(Control::Have { stream: self.id, number: self.received, next })
+        let mut gaps = self.gaps();
+        let (number, first) = (self.received, gaps.first().copied());
+        if !gaps.is_empty() {
+            gaps.remove(0);
+        }
+        // Above all that is held, the sender knows best how far it goes.
+        let next = first.map_or(0, |(_, last)| if last < self.highest { last + 1 } else { 0 });
+        Some(Control::Have { stream: self.id, number, next, gaps })
+    }
+
+    /// What is missing up to the highest number that is known to have been sent, from below; as many ranges as one
+    /// `have` names.
+    fn gaps(&self) -> Ranges {
+        let mut gaps = Ranges::new();
+        let mut number = self.received + 1;
+        while number <= self.highest && gaps.len() < HANDOVER_RANGES_MAX {
+            let at = (number - self.taken - 1) as usize;
+            let held = |at: usize| self.held.get(at).is_some_and(Option::is_some);
+            let run = (at..self.held.len()).take_while(|at| !held(*at)).count() as u64;
+            if at as u64 + run >= self.held.len() as u64 {
+                gaps.push((number, self.highest));
+                break;
+            }
+            if run > 0 {
+                gaps.push((number, number + run - 1));
+            }
+            number += run.max(1);
+        }
+        gaps
     }
 
     pub(super) fn arm(&self, timer: &mut Timer) {

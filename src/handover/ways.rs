@@ -90,6 +90,10 @@ impl Ways {
         self.direct = Some(Direct { sink, via, usable_from, announced: None });
     }
 
+    pub(super) fn has_endpoints(&self) -> bool {
+        self.endpoints.is_some()
+    }
+
     pub(super) fn set_endpoints(&mut self, ours: Url, theirs: Url) {
         self.endpoints = Some(Endpoints { ours, theirs });
     }

@@ -13,6 +13,8 @@ use crate::{
 pub(super) struct Window {
     pub(super) stream: u128,
     entries: VecDeque<Entry>,
+    /// Sent, given up, and not yet told how they ended: the receiver is asked (law "Fence"). By number.
+    fencing: VecDeque<(u64, Entry)>,
     /// The number of the first entry; everything below is acknowledged or given up.
     base: u64,
     bytes: usize,
@@ -21,13 +23,14 @@ pub(super) struct Window {
     cursor: u64,
     /// The lowest number never pushed to any sink.
     unsent: u64,
-    /// What a receiver asked for again; goes before what is at the cursor.
-    again: Option<Again>,
+    /// What a receiver asked for again, ascending; goes before what is at the cursor.
+    again: VecDeque<Again>,
     /// True until the receiver has heard of a `base` above what it has.
     pub(super) base_unheard: bool,
     /// When to ask by marker.
     pub(super) probe_at: Option<Instant>,
-    pub(super) probe_wait: Backoff,
+    /// When to ask again what the fence met.
+    pub(super) fence_at: Option<Instant>,
     /// The receiver's last word on this stream.
     pub(super) heard_at: Instant,
     /// When the window was last seen empty.
@@ -75,15 +78,16 @@ impl Window {
         Window {
             stream,
             entries: VecDeque::new(),
+            fencing: VecDeque::new(),
             base: 1,
             bytes: 0,
             bytes_max,
             cursor: 1,
             unsent: 1,
-            again: None,
+            again: VecDeque::new(),
             base_unheard: false,
             probe_at: None,
-            probe_wait: probe_wait(),
+            fence_at: None,
             heard_at: now,
             empty_at: now,
             asked: Asked { number: u64::MAX, times: 0, not_before: now, wait: asked_wait() },
@@ -97,27 +101,33 @@ impl Window {
 
     /// True if `weight` more bytes fit. A message larger than the whole window fits an empty one.
     pub(super) fn has_room(&self, weight: usize) -> bool {
-        let bytes = self.entries.is_empty() || self.bytes + weight <= self.bytes_max;
-        bytes && self.entries.len() < HANDOVER_WINDOW_MESSAGES
+        let bytes = self.is_empty() || self.bytes + weight <= self.bytes_max;
+        bytes && self.messages() < HANDOVER_WINDOW_MESSAGES
     }
 
     /// Bytes unacknowledged, bytes allowed, messages unacknowledged.
     pub(super) fn usage(&self) -> (usize, usize, usize) {
-        (self.bytes, self.bytes_max, self.entries.len())
+        (self.bytes, self.bytes_max, self.messages())
+    }
+
+    fn messages(&self) -> usize {
+        self.entries.len() + self.fencing.len()
     }
 
     pub(super) fn append(&mut self, entry: Entry) {
-        if self.entries.is_empty() {
+        if self.is_empty() {
             self.heard_at = entry.accepted_at;
-            self.probe_wait = probe_wait();
-            self.probe_at = Some(self.probe_wait.next(entry.accepted_at));
+        }
+        if self.entries.is_empty() {
+            self.probe_at = Some(entry.accepted_at + HANDOVER_PROBE_WAIT);
         }
         self.bytes += entry.delivery.weight_bytes();
         self.entries.push_back(entry);
     }
 
+    /// Nothing is unacknowledged.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.fencing.is_empty()
     }
 
     /// The oldest message that is not acknowledged.
@@ -140,7 +150,7 @@ impl Window {
 
     /// What to push next, if anything.
     pub(super) fn next(&self) -> Option<Next> {
-        let (number, shun) = match self.again {
+        let (number, shun) = match self.again.front() {
             Some(again) => (again.from, again.shun),
             None => (self.cursor, false),
         };
@@ -150,10 +160,12 @@ impl Window {
 
     /// What [`Window::next`] named was taken by a sink.
     pub(super) fn advance(&mut self) {
-        match &mut self.again {
+        match self.again.front_mut() {
             Some(again) => {
                 again.from += 1;
-                self.again = self.again.filter(|again| again.from < again.to);
+                if again.from >= again.to {
+                    self.again.pop_front();
+                }
             }
             None => {
                 self.cursor += 1;
@@ -165,13 +177,18 @@ impl Window {
     /// Everything unacknowledged is to be sent again.
     pub(super) fn rewind(&mut self) {
         self.cursor = self.base;
-        self.again = None;
+        self.again.clear();
     }
 
-    /// The receiver lacks what follows `number`, to before `next` (0: to the end). True if anything is to
-    /// be sent again now; a repeat of the same question is answered with growing waits, every other
+    /// The receiver lacks what follows `number`, to before `next` (0: to the end), and what lies in `gaps`. True if
+    /// anything is to be sent again now; a repeat of the same question is answered with growing waits, every other
     /// time not by the direct way.
-    pub(super) fn asked(&mut self, number: u64, next: u64, now: Instant) -> bool {
+    pub(super) fn asked(
+        &mut self,
+        (number, next): (u64, u64),
+        gaps: &[(u64, u64)],
+        now: Instant,
+    ) -> bool {
         let asked = &mut self.asked;
         if asked.number != number {
             *asked = Asked { number, times: 0, not_before: now, wait: asked_wait() };
@@ -180,12 +197,19 @@ impl Window {
         }
         asked.not_before = asked.wait.next(now);
         asked.times += 1;
-        let from = (number + 1).max(self.base);
-        let to = if next == 0 { self.cursor } else { next.min(self.cursor) };
-        if from < to {
-            self.again = Some(Again { from, to, shun: asked.times.is_multiple_of(2) });
+        let shun = asked.times.is_multiple_of(2);
+        let first = (number.saturating_add(1), if next == 0 { self.cursor } else { next });
+        let others = gaps.iter().map(|(first, last)| (*first, last.saturating_add(1)));
+        self.again.clear();
+        let mut done = self.base;
+        for (from, to) in std::iter::once(first).chain(others) {
+            let (from, to) = (from.max(done), to.min(self.cursor));
+            if from < to {
+                self.again.push_back(Again { from, to, shun });
+                done = to;
+            }
         }
-        from < to
+        !self.again.is_empty()
     }
 
     /// Everything up to `number` was taken. Returns how many messages that is news for.
@@ -195,11 +219,53 @@ impl Window {
             count += 1;
         }
         if count > 0 {
-            self.probe_wait = probe_wait();
-            self.probe_at = (!self.is_empty()).then(|| self.probe_wait.next(now));
+            self.probe_at = (!self.entries.is_empty()).then(|| now + HANDOVER_PROBE_WAIT);
             self.empty_at = now;
         }
         count
+    }
+
+    /// Gives the oldest message up: it if it was never sent; else it waits for the word of the receiver.
+    pub(super) fn fence(&mut self) -> Option<Entry> {
+        let number = self.base;
+        let weight = self.head()?.delivery.weight_bytes();
+        let (entry, sent) = self.pop()?;
+        if !sent {
+            return Some(entry);
+        }
+        // Unacknowledged until its end is known.
+        self.bytes += weight;
+        self.fencing.push_back((number, entry));
+        None
+    }
+
+    /// The oldest message that waits for the word of the receiver.
+    pub(super) fn fenced_head(&self) -> Option<&(u64, Entry)> {
+        self.fencing.front()
+    }
+
+    /// Takes it off.
+    pub(super) fn pop_fenced(&mut self) -> Option<Entry> {
+        let (_, entry) = self.fencing.pop_front()?;
+        self.bytes -= entry.delivery.weight_bytes();
+        Some(entry)
+    }
+
+    /// The receiver has spoken of all from `from` to before `to`: takes them off, each with its number.
+    pub(super) fn take_fenced(&mut self, from: u64, to: u64) -> Vec<(u64, Entry)> {
+        let is = |(number, _): &(u64, Entry)| (from..to).contains(number);
+        let (taken, left): (VecDeque<_>, _) =
+            std::mem::take(&mut self.fencing).into_iter().partition(is);
+        self.fencing = left;
+        for (_, entry) in &taken {
+            self.bytes -= entry.delivery.weight_bytes();
+        }
+        taken.into()
+    }
+
+    /// The lowest number whose end is not known.
+    pub(super) fn open_from(&self) -> u64 {
+        self.fencing.front().map_or(self.base, |(number, _)| *number)
     }
 
     /// Takes the oldest message off: it and whether it was ever sent.
@@ -210,16 +276,15 @@ impl Window {
         self.bytes -= entry.delivery.weight_bytes();
         self.cursor = self.cursor.max(self.base);
         self.unsent = self.unsent.max(self.base);
-        self.again = self.again.and_then(|again| {
-            let again = Again { from: again.from.max(self.base), ..again };
-            (again.from < again.to).then_some(again)
-        });
+        while let Some(again) = self.again.front_mut() {
+            again.from = again.from.max(self.base);
+            if again.from < again.to {
+                break;
+            }
+            self.again.pop_front();
+        }
         Some((entry, sent))
     }
-}
-
-fn probe_wait() -> Backoff {
-    Backoff::new(HANDOVER_PROBE_WAIT, 4 * HANDOVER_PROBE_WAIT)
 }
 
 fn asked_wait() -> Backoff {

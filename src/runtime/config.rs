@@ -66,7 +66,7 @@ impl RuntimeConfig {
 
     /// How long traffic waits before it moves to a direct connection that came back; at most 1 s.
     pub fn dwell(mut self, dwell: std::time::Duration) -> Self {
-        self.ua.dwell = dwell;
+        self.ua.hand_over.dwell = dwell;
         self
     }
 

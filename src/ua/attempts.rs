@@ -173,8 +173,14 @@ impl RuntimeUa {
             deployed.sandbox.bus.set_default_listener(Some(sink));
         }
         if let Some(state) = self.remotes.get(&remote) {
-            state.peer.set_endpoints(stub, theirs);
-            state.peer.set_capable(capable);
+            let peer = state.peer.clone();
+            peer.set_endpoints(stub, theirs);
+            peer.set_capable(capable);
+            // Its key was given in the same set-up: what was agreed with an earlier life of it ends here.
+            if state.incarnation.is_some_and(|of| peer.set_incarnation(of, now)) {
+                self.log(format!("{remote} has come back as a new incarnation"));
+                self.collect_outcomes(&peer);
+            }
         }
         self.set_status(connection, Status::Live, None, now);
     }

@@ -58,7 +58,14 @@ impl RuntimeUa {
     }
 
     /// The remote Registry does not tell; the connection is used for what is known otherwise.
-    pub(super) fn on_changes_refused(&mut self, remote: &Url) {
+    pub(super) fn on_changes_refused(&mut self, remote: &Url, code: u16, now: Instant) {
+        let stands = self.remotes.get(remote).and_then(|state| state.direct.clone());
+        if let (408, Some((stub, _))) = (code, stands)
+            && self.is_capable(&stub, remote)
+        {
+            // One of ours answers: the question or the answer was lost with a stream.
+            return self.subscribe_to_changes(remote, now);
+        }
         if let Some(state) = self.remotes.get_mut(remote)
             && !state.changes_accepted
             && let Some(key) = state.changes_listener.take()

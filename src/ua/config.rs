@@ -1,11 +1,11 @@
 //! What a RuntimeUA is made from, and what it asks of its owner.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     address::{AddressError, Url},
     bus::P2pPolicy,
-    handover::Reason,
+    handover::{self, Reason},
     link::{Path, Sink},
     message::{Message, ParseLimits},
     p2p::Description,
@@ -33,8 +33,8 @@ pub struct UaConfig {
     pub stubs: Stubs,
     /// Bounds for each message.
     pub limits: ParseLimits,
-    /// How long traffic waits before it moves to a direct connection that came back.
-    pub dwell: Duration,
+    /// How messages move between paths: windows, dwell and deadline of each remote runtime.
+    pub hand_over: handover::Config,
     /// Remote runtimes kept account of at once.
     pub remotes_max: usize,
     /// The `user` in registrations at the domain registry.
@@ -61,7 +61,7 @@ impl UaConfig {
             policy: P2pPolicy::Automatic,
             stubs: Stubs::Ours,
             limits: ParseLimits::default(),
-            dwell: crate::limits::HANDOVER_DWELL,
+            hand_over: handover::Config::default(),
             remotes_max: crate::limits::REMOTES_MAX,
             random,
             tap: None,

@@ -12,6 +12,7 @@ use crate::{
     registry::connections::Role,
     ua::{
         RuntimeUa,
+        look_up::is_stub,
         status_events::{only_target, status_owner},
     },
 };
@@ -130,6 +131,10 @@ impl RuntimeUa {
             return;
         };
         let peer = self.remotes[&remote].peer.clone();
+        if let Some(theirs) = sender.filter(is_stub) {
+            // One that was met by a message of its Hyperty has no other way to be answered.
+            peer.meet_endpoints(stub, &theirs);
+        }
         match peer.handle_control(body, crate::link::Path::MessageNode, now) {
             Ok(Some(event)) => self.on_peer_event(&remote, event, now),
             Ok(None) => self.collect_outcomes(&peer),

@@ -164,7 +164,7 @@ impl RuntimeUa {
             }
             Purpose::Changes { remote, epoch } => {
                 if self.is_epoch(&remote, epoch) {
-                    self.on_changes_refused(&remote);
+                    self.on_changes_refused(&remote, code, now);
                 }
             }
             Purpose::LookUp { address } => self.on_looked_up(&address, None, now),

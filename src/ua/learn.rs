@@ -26,7 +26,7 @@ use crate::{
 /// Work on addresses that is still to be done, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    queue: VecDeque<Task>,
+    pub(super) queue: VecDeque<Task>,
     /// Items of the largest step so far.
     longest: usize,
 }

@@ -29,6 +29,10 @@ pub(super) struct LookUps {
 }
 
 impl LookUps {
+    pub(super) fn len(&self) -> usize {
+        self.known.len() + self.unknown_streams.len()
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.by_expiry.first().map(|(at, _)| *at)
     }
@@ -103,9 +107,13 @@ impl RuntimeUa {
     fn on_found(&mut self, address: &Url, remote: &Url, handler: Option<Url>, now: Instant) {
         self.associate(remote, address, now);
         let unknown_stream = self.look_ups.unknown_streams.remove(address);
+        let (ours, node) = (self.handler_url(), self.stub_towards(remote));
         let Some(state) = self.remote(remote, now) else { return };
-        if handler.is_some() {
-            state.handler = handler;
+        if let Some(theirs) = handler {
+            // It may know an earlier life of ours, and is to be answered before there is a connection.
+            state.peer.meet_endpoints(&ours, &theirs);
+            let _ = node.map(|node| state.peer.set_stub(&node));
+            state.handler = Some(theirs);
         }
         if let Some(stream) = unknown_stream {
             self.say_unknown(remote, stream);
@@ -162,6 +170,11 @@ fn hint(message: &Message, member: &str, kind: &str) -> Option<Url> {
     let url = Url::parse(&message.body_text(&[member])?).ok()?;
     let is_of_kind = url.address().segments().any(|segment| segment == kind);
     is_of_kind.then_some(url)
+}
+
+/// True for the URL of a P2P stub.
+pub(super) fn is_stub(url: &Url) -> bool {
+    runtime_of_stub(url).is_some()
 }
 
 /// What stands before `/p2phandler/` or `/p2prequester/`.

@@ -21,6 +21,7 @@ mod forget;
 mod ingress;
 mod invited;
 mod learn;
+mod load;
 mod look_up;
 mod node_leg;
 mod paths;
@@ -30,6 +31,7 @@ mod stubs;
 
 pub use config::{Output, PathChange, RuntimeUrlError, Stubs, UaConfig};
 pub use ingress::{LinkFault, NodeIngress, P2pIngress};
+pub use load::Load;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
@@ -82,15 +84,15 @@ pub struct RuntimeUa {
     /// What was removed while the domain registry could not be told.
     removed_while_down: BTreeSet<Url>,
     connections: Connections,
-    remotes: HashMap<Url, Remote>,
+    remotes: BTreeMap<Url, Remote>,
     /// When to look for remote runtimes that are of no use any more, and when that last made room.
     forget_at: Option<Instant>,
     made_room_at: Option<Instant>,
     peers: Arc<RwLock<Vec<Arc<Peer>>>>,
     /// Wakes the owner when a peer's timer moved earlier.
     alarm: Option<Arc<dyn Fn() + Send + Sync>>,
-    stubs: HashMap<Url, DeployedStub>,
-    attempts: HashMap<u64, Attempt>,
+    stubs: BTreeMap<Url, DeployedStub>,
+    attempts: BTreeMap<u64, Attempt>,
     next_attempt: u64,
     next_requester: u64,
     look_ups: LookUps,
@@ -135,13 +137,13 @@ impl RuntimeUa {
             reregister_at: None,
             removed_while_down: BTreeSet::new(),
             connections: Connections::default(),
-            remotes: HashMap::new(),
+            remotes: BTreeMap::new(),
             forget_at: None,
             made_room_at: None,
             peers: Arc::default(),
             alarm: None,
-            stubs: HashMap::new(),
-            attempts: HashMap::new(),
+            stubs: BTreeMap::new(),
+            attempts: BTreeMap::new(),
             next_attempt: 1,
             next_requester: 1,
             look_ups: LookUps::default(),

@@ -40,7 +40,6 @@ impl RuntimeUa {
     pub fn node_opened(&mut self, domain: &str, fresh: bool, now: Instant) {
         let Some(leg) = self.nodes.get_mut(domain) else { return };
         leg.open = true;
-        self.stub_has_room(domain, now);
         if *domain == *self.bus.own().domain {
             match fresh {
                 true => {
@@ -59,6 +58,8 @@ impl RuntimeUa {
                 remote.retry_at = Some(now);
             }
         }
+        // What a forgetful Message Node must know goes first, then what is for others.
+        self.stub_has_room(domain, now);
         self.check_ready();
     }
 
@@ -150,8 +151,7 @@ impl RuntimeUa {
     pub(super) fn retry_registration(&mut self, url: &Url, code: u16, now: Instant) {
         match code {
             408 if self.registered.get(url) == Some(&false) => self.register(url, now),
-            // It could not be sent: once more, later.
-            503 => self.reregister_at = Some(now + limits::RETRY_CEILING),
+            503 => self.say_again_soon(now),
             _ => {}
         }
         self.on_registered(url, false);
@@ -162,10 +162,15 @@ impl RuntimeUa {
         // A Message Node that gave no answer may have lost the request; one that refused will again.
         match code {
             408 if self.is_open() => self.add_handler_path(now),
-            // It could not be sent: once more, later.
-            503 => self.reregister_at = Some(now + limits::RETRY_CEILING),
+            503 => self.say_again_soon(now),
             _ => {}
         }
+    }
+
+    /// The stub had no room, or the Message Node: until it is said, what is sent to us finds nobody.
+    fn say_again_soon(&mut self, now: Instant) {
+        let soon = now + limits::REGISTRATION_AGAIN;
+        self.reregister_at = Some(self.reregister_at.map_or(soon, |at| at.min(soon)));
     }
 
     /// "Set P2P Requester routing path": the Registry's request to our Message Node.

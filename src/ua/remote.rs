@@ -9,7 +9,7 @@ use std::{
 use crate::{
     address::{Address, Url},
     bus::Incoming,
-    handover::{Config, Event, Outcome, Peer},
+    handover::{Event, Outcome, Peer},
     limits,
     link::Sink,
     message::Message,
@@ -277,7 +277,7 @@ impl RuntimeUa {
 
     fn new_remote(&mut self, url: &Url, now: Instant) -> Remote {
         let random = self.config.random.clone();
-        let config = Config { dwell: self.config.dwell, ..Config::default() };
+        let config = self.config.hand_over;
         let link = self.new_link();
         let draw = Arc::new(move || random());
         let peer = Arc::new(Peer::new(url.clone(), link, self.incarnation, draw, config));

@@ -182,6 +182,8 @@ impl RuntimeUa {
         let wanted = self.remotes.get(&event.remote).is_some_and(|state| state.handler.is_some());
         if event.role == Role::Requester || (wanted && event.status == Status::Failed) {
             self.schedule_retry(&event.remote, now);
+        } else {
+            self.take_up_again(&event.remote, now);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
     link::{Delivery, DirectSink, Ingress, Path, Sink},
     p2p::{StubSandbox, sandbox::DirectPath},
     registry::{Listener, ListenerKey},
-    ua::{RuntimeUa, Stubs},
+    ua::{RuntimeUa, Stubs, remote::Remote},
 };
 
 /// A stub in its sandbox.
@@ -146,6 +146,18 @@ impl RuntimeUa {
             && let Some(state) = self.remotes.get_mut(remote).filter(|state| !state.given_up)
         {
             state.schedule_retry(random, now);
+        }
+    }
+
+    /// The other side's connection has ended. It tries again, if it can; if both had yielded to each other nobody
+    /// would, so our own Requester does too, a little later.
+    pub(super) fn take_up_again(&mut self, remote: &Url, now: Instant) {
+        let waits = |state: &Remote| state.requester.is_some() && state.retry_at.is_none();
+        if self.remotes.get(remote).is_some_and(waits) && !self.has_connection(remote) {
+            if let Some(state) = self.remotes.get_mut(remote) {
+                state.retries = state.retries.max(limits::RETRIES_BEHIND);
+            }
+            self.schedule_retry(remote, now);
         }
     }
 

@@ -2,13 +2,16 @@
 
 use std::time::Instant;
 
-use super::{Sender, give_up};
+use super::{End, Sender};
 use crate::{
     handover::{
         ways::{LaneIndex, Reach},
         window::Window,
     },
-    limits::{HANDOVER_BARRIER_MAX, HANDOVER_IDLE_SENDER, HANDOVER_SILENCE_MAX},
+    limits::{
+        HANDOVER_BARRIER_MAX, HANDOVER_FENCE_AGAIN, HANDOVER_FENCE_WAIT, HANDOVER_IDLE_SENDER,
+        HANDOVER_PROBE_WAIT, HANDOVER_SILENCE_MAX,
+    },
 };
 
 impl Sender {
@@ -27,28 +30,58 @@ impl Sender {
         self.arm(now);
     }
 
+    /// Gives up what has grown old: first the receiver is asked what it took of it, then it is in doubt.
     pub(super) fn give_up_old(&mut self, now: Instant) {
-        let expired = |window: &Window| {
-            window.head().is_some_and(|head| head.accepted_at + self.deadline <= now)
-        };
-        let Some(window) = self.window.as_ref().filter(|window| expired(window)) else { return };
-        if window.heard_at + HANDOVER_SILENCE_MAX <= now {
+        let Some(window) = self.window.as_ref() else { return };
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let (old, lost) = (is_due(self.fence_due(window)), is_due(self.doubt_due(window)));
+        if (old || lost) && window.heard_at + HANDOVER_SILENCE_MAX <= now {
             let stream = window.stream;
             self.end_stream();
             return self.tell_ended(stream, false, now);
         }
-        let deadline = self.deadline;
-        if let Some(window) = &mut self.window {
-            while window.head().is_some_and(|head| head.accepted_at + deadline <= now) {
-                give_up(window, &mut self.outcomes, &mut self.counters);
+        while let Some(window) = self.window.as_ref()
+            && is_due(self.fence_due(window))
+        {
+            if let Some(entry) = self.window.as_mut().and_then(Window::fence) {
+                self.finish(entry, End::Returned);
             }
-            window.base_unheard = true;
-            if window.is_empty() {
-                window.empty_at = now;
-            }
-            window.probe_at = Some(window.probe_wait.next(now));
         }
-        self.say_base();
+        while let Some(window) = self.window.as_ref()
+            && is_due(self.doubt_due(window))
+            && let Some(entry) = self.window.as_mut().and_then(Window::pop_fenced)
+        {
+            self.finish(entry, End::InDoubt);
+        }
+        if let Some(window) =
+            self.window.as_mut().filter(|window| (old || lost) && window.is_empty())
+        {
+            window.empty_at = now;
+        }
+        self.say_fence(old, now);
+    }
+
+    /// Says `base` when there is a new one, and again while the receiver's word on it is missing.
+    fn say_fence(&mut self, is_new: bool, now: Instant) {
+        let Some(window) = &mut self.window else { return };
+        let again = window.fence_at.is_some_and(|at| at <= now) && window.fenced_head().is_some();
+        if is_new {
+            window.base_unheard = true;
+            window.probe_at = Some(now + HANDOVER_PROBE_WAIT);
+        }
+        if is_new || again {
+            window.fence_at = Some(now + HANDOVER_FENCE_AGAIN);
+            self.say_base();
+        }
+    }
+
+    fn fence_due(&self, window: &Window) -> Option<Instant> {
+        let asking = HANDOVER_FENCE_WAIT.min(self.deadline / 10);
+        window.head().map(|head| head.accepted_at + self.deadline - asking)
+    }
+
+    fn doubt_due(&self, window: &Window) -> Option<Instant> {
+        window.fenced_head().map(|(_, head)| head.accepted_at + self.deadline)
     }
 
     /// A barrier must not cost what the direct way could carry (law "Barrier").
@@ -75,11 +108,15 @@ impl Sender {
         if window.probe_at.is_none_or(|at| now < at) {
             return;
         }
-        if window.is_empty() && !window.base_unheard {
-            window.probe_at = None;
-            return;
-        }
-        window.probe_at = Some(window.probe_wait.next(now));
+        let wait = match (window.head().is_some(), window.base_unheard) {
+            (true, _) => HANDOVER_PROBE_WAIT,
+            (false, true) => 4 * HANDOVER_PROBE_WAIT,
+            (false, false) => {
+                window.probe_at = None;
+                return;
+            }
+        };
+        window.probe_at = Some(now + wait);
         let (stream, upto, base_unheard) = (window.stream, window.sent_upto(), window.base_unheard);
         let lane = window.head().and_then(|head| head.lane);
         if base_unheard {
@@ -109,9 +146,11 @@ impl Sender {
 
     /// Arms the timer from every reason. O(stubs).
     pub(super) fn arm(&mut self, now: Instant) {
-        let mut reasons = [None; 6];
+        let mut reasons = [None; 8];
         if let Some(window) = &self.window {
-            reasons[0] = window.head().map(|head| head.accepted_at + self.deadline);
+            reasons[0] = self.fence_due(window);
+            reasons[6] = self.doubt_due(window);
+            reasons[7] = window.fence_at.filter(|_| window.fenced_head().is_some());
             reasons[1] = window.probe_at;
             reasons[2] = self.lapse_at().map(|(_, at)| at);
             reasons[3] = self.idle_at().map(|(_, at)| at);

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ended, Sender};
+use super::{End, Ended, Sender};
 use crate::{
     handover::{
         control::{Control, ControlError},
@@ -75,10 +75,11 @@ impl Sender {
         Ok(())
     }
 
-    /// `have`: the receiver lacks what lies between `number` and `next`.
+    /// `have`: the receiver lacks what lies between `number` and `next`, and in `gaps`.
     pub(in crate::handover) fn have(
         &mut self,
         (stream, number, next): (u128, u64, u64),
+        gaps: &[(u64, u64)],
         now: Instant,
     ) -> Result<(), ControlError> {
         let Some(window) = current(&mut self.window, stream) else {
@@ -95,7 +96,32 @@ impl Sender {
             self.say_base();
         }
         if let Some(window) = &mut self.window {
-            window.asked(number, next, now);
+            window.asked((number, next), gaps, now);
+        }
+        self.pump(now);
+        Ok(())
+    }
+
+    /// `fenced`: the receiver's word on what we gave up, from `from` to before `number`; the listener took what is
+    /// not `lost`.
+    pub(in crate::handover) fn fenced(
+        &mut self,
+        (stream, from, number): (u128, u64, u64),
+        lost: &[(u64, u64)],
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let Some(window) = current(&mut self.window, stream) else { return Ok(()) };
+        if number > window.base() {
+            return Err(ControlError::Beyond { number, sent: window.base() });
+        }
+        window.heard_at = now;
+        window.base_unheard &= number < window.base();
+        let is_lost = |of| lost.iter().any(|(first, last)| (*first..=*last).contains(&of));
+        for (of, entry) in window.take_fenced(from, number) {
+            self.finish(entry, if is_lost(of) { End::Returned } else { End::Delivered });
+        }
+        if let Some(window) = self.window.as_mut().filter(|window| window.is_empty()) {
+            window.empty_at = now;
         }
         self.pump(now);
         Ok(())
@@ -149,7 +175,8 @@ impl Sender {
 
     pub(super) fn say_base(&mut self) {
         let Some(window) = &self.window else { return };
-        let control = Control::Base { stream: window.stream, number: window.base() };
+        let (from, number) = (window.open_from(), window.base());
+        let control = Control::Base { stream: window.stream, from, number };
         self.ways.send_control(&control, Reach::Every);
     }
 

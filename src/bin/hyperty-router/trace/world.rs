@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hyperty_router::{
     address::{Address, Url},
     bus::{MessageBus, PostError, TargetReport},
-    limits,
+    handover, limits,
     link::{Delivery, Ingress, Refusal},
     message::{Message, ParseError, ParseErrorKind, ParseLimits, To},
     ua::{RuntimeUa, Stubs, UaConfig},
@@ -63,7 +63,7 @@ impl World {
         let config = UaConfig::new(runtime.clone(), Arc::new(numbers())).map_err(named)?;
         let config = UaConfig {
             stubs: Stubs::Played,
-            dwell: Duration::ZERO,
+            hand_over: handover::Config { dwell: Duration::ZERO, ..Default::default() },
             tap: Some(Arc::new(tap)),
             ..config
         };
