@@ -26,7 +26,7 @@ use crate::{
 /// Work on addresses that is still to be done, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    pub(super) queue: VecDeque<Task>,
+    queue: VecDeque<Task>,
     /// Items of the largest step so far.
     longest: usize,
 }
@@ -42,6 +42,13 @@ enum Task {
     /// They were learnt, and a newer list has taken their place: out of the table, but for those
     /// that the newer list has. Then nothing points at `places` any more.
     Retire { remote: Url, old: hash_map::IntoIter<Url, Target>, places: Vec<Target> },
+}
+
+impl Work {
+    /// Lists that are still to be worked through.
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
 }
 
 impl RuntimeUa {

@@ -31,7 +31,7 @@ impl RuntimeUa {
             notes: self.inbox.len()
                 + self.unsaid.len()
                 + self.pending_changes.len()
-                + self.work.queue.len(),
+                + self.work.len(),
             messages: peers().map(|peer| peer.unacknowledged().0 + peer.held_back().0).sum(),
             timers: peers().filter(|peer| peer.poll_timeout().is_some()).count(),
         }
