@@ -31,8 +31,12 @@ pub const TO_URLS_MAX: usize = 1_024;
 pub const HANDOVER_WINDOW_BYTES: usize = 8 << 20;
 /// Unacknowledged messages of one stream, whatever their size; bounds the places of the hold-back.
 pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
-/// Messages taken before an acknowledgement is given at once: one small frame for each 32.
-pub const HANDOVER_ACK_EVERY: u64 = 32;
+/// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much as
+/// a few messages, and shared by so many it costs each next to nothing.
+pub const HANDOVER_ACK_EVERY: u64 = 256;
+/// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken, so that a
+/// sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
+pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
 /// Longest wait of an acknowledgement for more messages to share it.
 pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual

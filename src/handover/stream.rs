@@ -5,8 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use crate::{
     handover::{config::Mutation, control::Control, timer::Timer},
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_ROOM_WAIT,
-        HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART, HANDOVER_GAP_WAIT,
+        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -33,6 +33,8 @@ pub(super) struct Stream {
     bytes_max: usize,
     /// The last acknowledgement given, and when the next is due.
     acknowledged: u64,
+    /// Bytes taken since.
+    unacknowledged_bytes: usize,
     ack_at: Option<Instant>,
     /// When to say `have`, if something is missing.
     gap_at: Option<Instant>,
@@ -66,6 +68,7 @@ impl Stream {
             held_bytes: 0,
             bytes_max,
             acknowledged: 0,
+            unacknowledged_bytes: 0,
             ack_at: None,
             gap_at: None,
             retry_at: None,
@@ -132,6 +135,7 @@ impl Stream {
     /// The acknowledgement, if it is due by number or time.
     pub(super) fn acknowledgement(&mut self, now: Instant) -> Option<Control> {
         let due = self.taken - self.acknowledged >= HANDOVER_ACK_EVERY
+            || self.unacknowledged_bytes > self.bytes_max / HANDOVER_ACK_WINDOW_PART
             || self.ack_at.is_some_and(|at| at <= now);
         if !due && self.taken > self.acknowledged {
             self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
@@ -142,6 +146,7 @@ impl Stream {
     /// The acknowledgement as things stand.
     pub(super) fn acknowledge_now(&mut self) -> Control {
         self.acknowledged = self.taken;
+        self.unacknowledged_bytes = 0;
         self.ack_at = None;
         Control::Ack { stream: self.id, number: self.taken }
     }
@@ -183,6 +188,7 @@ impl Stream {
 
     /// The usual case: the next number, and nothing waits before it.
     fn take_next(&mut self, delivery: Delivery, deliver: Deliver<'_>, now: Instant) -> Arrived {
+        let weight = delivery.weight_bytes();
         let unheard = match deliver(delivery.clone()) {
             Ok(()) => 0,
             Err(Refusal::Closed) => 1,
@@ -193,6 +199,7 @@ impl Stream {
                 return held;
             }
         };
+        self.unacknowledged_bytes += weight;
         self.pass();
         self.note_gap(now);
         Arrived::Taken { count: 1, unheard }
@@ -212,6 +219,7 @@ impl Stream {
                 }
             }
             count += 1;
+            self.unacknowledged_bytes += next.weight_bytes();
             self.pass();
         }
         (count, unheard)
