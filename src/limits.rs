@@ -111,6 +111,8 @@ pub const LOOK_UP_FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 /// Frames gathered into one write. Batching is worth 3.5× up to about here and nothing beyond.
 pub const WRITE_BATCH_ITEMS_MAX: usize = 64;
+/// Messages of one read that go into the hand-over under one lock: as many as one write has.
+pub const READ_BATCH_MESSAGES: usize = 64;
 /// Bytes gathered into one write, so that a batch of large messages doesn't hold its memory twice for long.
 pub const WRITE_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a payload up to which it is copied next to its frame head: up to here a copy costs less than a
