@@ -61,3 +61,10 @@ pub fn resident_bytes() -> u64 {
     let kilobytes = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
     kilobytes.unwrap_or(0) * 1024
 }
+
+/// Bytes of heap in use, without what the allocator holds free.
+pub fn heap_bytes() -> u64 {
+    // SAFETY: the call takes nothing, writes only what it returns, and may run beside any allocation.
+    let heap = unsafe { libc::mallinfo2() };
+    (heap.uordblks + heap.hblkhd) as u64
+}

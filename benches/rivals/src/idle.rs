@@ -13,7 +13,7 @@ use hyperty_router::{
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    console::{Console, resident_bytes},
+    console::{Console, heap_bytes, resident_bytes},
     party::{Outcome, ours::until},
     process::Process,
     table::Row,
@@ -33,16 +33,19 @@ const BYTES_MAX: f64 = 40_000.0;
 pub async fn run(connections: usize) -> Outcome<Vec<Row>> {
     let mut rows = Vec::new();
     for (case, dialling) in [("p2p-idle-handler", false), ("p2p-idle-requester", true)] {
-        let (bytes, live) = measure(connections, dialling).await?;
-        println!("{case}: {live} of {connections} held live, {bytes:.0} bytes each at this end");
+        let (resident, heap, live) = measure(connections, dialling).await?;
+        println!(
+            "{case}: {live} of {connections} held live, {resident:.0} bytes resident each at this end, \
+             {heap:.0} of them heap in use"
+        );
         if live == connections {
-            rows.push(Row::goal(case, bytes, BYTES_MAX, "bytes/connection"));
+            rows.push(Row::goal(case, resident, BYTES_MAX, "bytes/connection"));
         }
     }
     Ok(rows)
 }
 
-async fn measure(connections: usize, hub_dials: bool) -> Outcome<(f64, usize)> {
+async fn measure(connections: usize, hub_dials: bool) -> Outcome<(f64, f64, usize)> {
     let mut node = Process::start(&["party", "ours", "server"])?;
     let at = node.hear_word("ready").await?;
     let mut hub = Process::start(&["party", "idle", "hub", &at])?;
@@ -50,7 +53,7 @@ async fn measure(connections: usize, hub_dials: bool) -> Outcome<(f64, usize)> {
     let count = connections.to_string();
     let mut spokes = Process::start(&["party", "idle", "spokes", &at, &count])?;
     spokes.hear_word("ready").await?;
-    let before: f64 = hub.ask("resident", "").await?.parse()?;
+    let before = memory(&mut hub).await?;
     for first in (0..connections).step_by(AT_ONCE) {
         let last = (first + AT_ONCE).min(connections);
         let who = if hub_dials { &mut hub } else { &mut spokes };
@@ -59,8 +62,16 @@ async fn measure(connections: usize, hub_dials: bool) -> Outcome<(f64, usize)> {
     }
     sleep(HELD).await;
     let live = hub.ask("held", "").await?.parse()?;
-    let after: f64 = hub.ask("resident", "").await?.parse()?;
-    Ok(((after - before) / connections as f64, live))
+    let after = memory(&mut hub).await?;
+    let each = |bytes: f64| bytes / connections as f64;
+    Ok((each(after.0 - before.0), each(after.1 - before.1), live))
+}
+
+/// Bytes resident and bytes of heap in use.
+async fn memory(hub: &mut Process) -> Outcome<(f64, f64)> {
+    let answer = hub.ask("memory", "").await?;
+    let (resident, heap) = answer.split_once(' ').ok_or("two figures were expected")?;
+    Ok((resident.parse()?, heap.parse()?))
 }
 
 /// Runs `party idle hub NODE` or `party idle spokes NODE COUNT` until the driver goes.
@@ -100,7 +111,7 @@ async fn hub(node: &str) -> Outcome<()> {
                 }
                 console.say(&live.to_string());
             }
-            ["resident"] => console.say(&resident_bytes().to_string()),
+            ["memory"] => console.say(&format!("{} {}", resident_bytes(), heap_bytes())),
             _ => return Err(format!("no command {line}").into()),
         }
     }

@@ -40,6 +40,9 @@ pub fn median(mut of: Vec<f64>) -> f64 {
 
 /// Prints the rows and writes them to `target/ratios/rivals.csv` of the crate.
 pub fn write(rows: &[Row]) -> Outcome<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
     println!("\n{:24} {:>10} {:>10} {:12} {:>6}  unit", "case", "ours", "rival", "", "ratio");
     let mut text = String::from("case,ours,rival,rival_name,ratio,unit\n");
     for Row { case, ours, rival, rival_name, ratio, unit } in rows {

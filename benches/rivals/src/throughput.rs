@@ -32,8 +32,10 @@ struct Round {
     sender: f64,
     receiver: f64,
     server: f64,
-    trip: f64,
-    late_trip: f64,
+    /// First decile, median and 99th percentile.
+    trips: [f64; 3],
+    /// Of all parties, for one round trip.
+    trip_cpu: f64,
 }
 
 impl Round {
@@ -96,10 +98,16 @@ async fn connect(name: &'static str) -> Outcome<Rival> {
 
 impl Rival {
     async fn measure(&mut self, effort: Effort) -> Outcome<Round> {
+        let before = self.cpu().await?;
         self.receiver.ask(&format!("echo {}", effort.pings), "armed").await?;
         let trips = self.sender.ask(&format!("ping {}", effort.pings), "").await?;
         self.receiver.hear_word("echoed").await?;
-        let (trip, late_trip) = trips.split_once(' ').ok_or("two times were expected")?;
+        let after = self.cpu().await?;
+        let trip_cpu =
+            (after.iter().sum::<f64>() - before.iter().sum::<f64>()) / effort.pings as f64;
+        let trips: Vec<f64> =
+            trips.split(' ').map(|trip| Ok(trip.parse::<f64>()? / 1e9)).collect::<Outcome<_>>()?;
+        let trips = trips.try_into().map_err(|_| "three times were expected")?;
 
         let before = self.cpu().await?;
         self.receiver.ask(&format!("take {}", effort.messages), "armed").await?;
@@ -114,8 +122,8 @@ impl Rival {
             sender: after[0] - before[0],
             receiver: after[1] - before[1],
             server: after[2] - before[2],
-            trip: trip.parse::<f64>()? / 1e9,
-            late_trip: late_trip.parse::<f64>()? / 1e9,
+            trips,
+            trip_cpu,
         })
     }
 
@@ -130,25 +138,28 @@ impl Rival {
 
 fn print(rivals: &[Rival], effort: Effort) {
     println!(
-        "\n{:12} {:>10} {:>30} {:>18}",
+        "\n{:12} {:>10} {:>31} {:>34}",
         "400 B", "messages/s", "CPU µs a message", "round trip µs"
     );
     println!(
-        "{:12} {:>10} {:>8} {:>8} {:>6} {:>5} {:>9} {:>8}",
-        "", "", "sender", "receiver", "server", "all", "median", "p99"
+        "{:12} {:>10} {:>8} {:>8} {:>6} {:>6} {:>8} {:>8} {:>8} {:>7}",
+        "", "", "sender", "receiver", "server", "all", "decile", "median", "p99", "CPU"
     );
     for rival in rivals {
         let each = |of: fn(&Round) -> f64| rival.median(of) / effort.messages as f64 * 1e6;
+        let trip = |at: usize| rival.median(|round| round.trips[at]) * 1e6;
         println!(
-            "{:12} {:>10.0} {:>8.3} {:>8.3} {:>6.3} {:>5.2} {:>9.1} {:>8.1}",
+            "{:12} {:>10.0} {:>8.3} {:>8.3} {:>6.3} {:>6.3} {:>8.1} {:>8.1} {:>8.1} {:>7.1}",
             rival.name,
             effort.messages as f64 / rival.median(|round| round.wall),
             each(|round| round.sender),
             each(|round| round.receiver),
             each(|round| round.server),
             each(Round::cpu),
-            rival.median(|round| round.trip) * 1e6,
-            rival.median(|round| round.late_trip) * 1e6,
+            trip(0),
+            trip(1),
+            trip(2),
+            rival.median(|round| round.trip_cpu) * 1e6,
         );
     }
 }
@@ -176,7 +187,9 @@ fn rows(rivals: &[Rival], effort: Effort) -> Vec<Row> {
         };
         row("p2p-wall", "us/message", 1e6 / messages, &|round| round.wall);
         row("p2p-cpu", "us/message", 1e6 / messages, &Round::cpu);
-        row("p2p-round-trip", "us", 1e6, &|round| round.trip);
+        row("p2p-round-trip", "us", 1e6, &|round| round.trips[1]);
+        row("p2p-round-trip-decile", "us", 1e6, &|round| round.trips[0]);
+        row("p2p-round-trip-cpu", "us", 1e6, &|round| round.trip_cpu);
         if other.name == "quinn" {
             let added = |of: &Round, ours: &Round| (ours.cpu() - of.cpu()) / messages * 1e6;
             let pairs = ours.rounds.iter().zip(&other.rounds);

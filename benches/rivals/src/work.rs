@@ -6,6 +6,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 pub const MESSAGE_BYTES: usize = 400;
 /// Frames that raw quinn gathers into one write.
 pub const FRAMES_A_WRITE: usize = 64;
+/// Bytes of the buffers that messages are cut from.
+const BUFFER_BYTES: usize = 64 << 10;
 
 pub const ALICE_RUNTIME: &str = "hyperty-runtime://bench.example.com/3f0c8a52-alice";
 pub const BOB_RUNTIME: &str = "hyperty-runtime://bench.example.com/9b1d77e4-bob";
@@ -26,19 +28,25 @@ pub struct Writer {
     template: Vec<u8>,
     digits_at: usize,
     next: u64,
+    buffer: BytesMut,
 }
 
 impl Writer {
     pub fn new(author: Author) -> Self {
         let (template, digits_at) = template(author);
-        Writer { template, digits_at, next: 0 }
+        Writer { template, digits_at, next: 0, buffer: BytesMut::new() }
     }
 
-    /// The next message, in a buffer of its own.
+    /// The next message, cut from a buffer that it shares with those before and after it.
     pub fn message(&mut self) -> Bytes {
-        let mut message = BytesMut::with_capacity(MESSAGE_BYTES);
-        self.append(&mut message);
-        message.freeze()
+        let mut buffer = std::mem::take(&mut self.buffer);
+        if buffer.capacity() < MESSAGE_BYTES {
+            buffer = BytesMut::with_capacity(BUFFER_BYTES);
+        }
+        self.append(&mut buffer);
+        let message = buffer.split().freeze();
+        self.buffer = buffer;
+        message
     }
 
     /// The next message, behind what is in `buffer`.

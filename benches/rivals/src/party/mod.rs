@@ -81,7 +81,7 @@ async fn obey(mut party: impl Party, mut console: Console) -> Outcome<()> {
     Ok(())
 }
 
-/// Median and 99th percentile of so many round trips, in nanoseconds.
+/// First decile, median and 99th percentile of so many round trips, in nanoseconds.
 async fn ping(party: &mut impl Party, count: u64) -> Outcome<String> {
     let mut trips = Vec::with_capacity(count as usize);
     for _ in 0..count {
@@ -90,5 +90,6 @@ async fn ping(party: &mut impl Party, count: u64) -> Outcome<String> {
         trips.push(begin.elapsed().as_nanos());
     }
     trips.sort_unstable();
-    Ok(format!("{} {}", trips[trips.len() / 2], trips[trips.len() * 99 / 100]))
+    let at = |percent: usize| trips[trips.len() * percent / 100];
+    Ok(format!("{} {} {}", at(10), at(50), at(99)))
 }

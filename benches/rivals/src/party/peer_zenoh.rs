@@ -92,7 +92,7 @@ impl Zenoh {
 
     fn put(&mut self) -> Outcome<()> {
         let message = self.writer.message();
-        self.publisher.put(Vec::from(message)).wait().map_err(|error| error.to_string().into())
+        self.publisher.put(message).wait().map_err(|error| error.to_string().into())
     }
 
     async fn wait_for(&mut self, messages: u64) {
