@@ -34,8 +34,12 @@ pub const TO_URLS_MAX: usize = 1_024;
 pub const HANDOVER_WINDOW_BYTES: usize = 8 << 20;
 /// Unacknowledged messages of one stream, whatever their size; bounds the places of the hold-back.
 pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
-/// Messages taken before an acknowledgement is given at once: one small frame for each 32.
-pub const HANDOVER_ACK_EVERY: u64 = 32;
+/// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much as
+/// a few messages, and shared by so many it costs each next to nothing.
+pub const HANDOVER_ACK_EVERY: u64 = 256;
+/// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken, so that a
+/// sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
+pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
 /// Longest wait of an acknowledgement for more messages to share it.
 pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
@@ -157,6 +161,8 @@ pub const LOOK_UP_FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 /// Frames gathered into one write. Batching is worth 3.5× up to about here and nothing beyond.
 pub const WRITE_BATCH_ITEMS_MAX: usize = 64;
+/// Messages of one read that go into the hand-over under one lock: as many as one write has.
+pub const READ_BATCH_MESSAGES: usize = 64;
 /// Bytes gathered into one write, so that a batch of large messages doesn't hold its memory twice for long.
 pub const WRITE_BATCH_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a payload up to which it is copied next to its frame head: up to here a copy costs less than a

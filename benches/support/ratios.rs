@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Rounds of one pair. Odd, so that a median is a measurement.
 const ROUNDS: usize = 101;
+/// Calls of each side where a call says how long it took.
+const CALLS_TIMED: usize = 1_001;
 /// How long one side runs in one round: long beside the clock's steps, short beside what else the machine does.
 const ROUND: Duration = Duration::from_micros(500);
 
@@ -89,6 +91,26 @@ impl Ratios {
             per_unit(instructions(&mut ours)).zip(per_unit(instructions(&mut rival)));
         let row = Row::of_cost(case, (median(our_ns), median(rival_ns)), rival_name, "ns");
         self.push(Row { instructions, ..row });
+    }
+
+    /// The same where each call says how long the part of it took that counts: something has to be made
+    /// ready before each call, which is the work of neither side. A call is long beside the clock's steps.
+    pub(crate) fn pair_timed(
+        &mut self,
+        case: &str,
+        rival_name: &str,
+        units: usize,
+        mut ours: impl FnMut() -> Duration,
+        mut rival: impl FnMut() -> Duration,
+    ) {
+        let rounds = if self.measures { CALLS_TIMED } else { 1 };
+        let per_unit = |took: Duration| took.as_nanos() as f64 / units as f64;
+        let (mut our_ns, mut rival_ns) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            our_ns.push(per_unit(ours()));
+            rival_ns.push(per_unit(rival()));
+        }
+        self.push(Row::of_cost(case, (median(our_ns), median(rival_ns)), rival_name, "ns"));
     }
 
     /// Takes in what was measured elsewhere.

@@ -122,6 +122,28 @@ impl Peer {
         Ok(())
     }
 
+    /// The same for numbered messages that arrived together, in order and under one lock. Leaves `run` empty.
+    ///
+    /// A plain message among them is given to `deliver` in its place, and what `deliver` says is lost.
+    pub fn receive_run(
+        &self,
+        run: &mut Vec<Delivery>,
+        deliver: &mut dyn FnMut(Delivery) -> Result<(), Refusal>,
+        now: Instant,
+    ) {
+        let posts = self.with_receiver(|receiver| {
+            let mut posts = Posts::new();
+            for delivery in run.drain(..) {
+                match delivery.hop {
+                    Some(hop) => posts.extend(receiver.receive(delivery, hop, deliver, now)),
+                    None => drop(deliver(delivery)),
+                }
+            }
+            posts
+        });
+        self.post(posts, now);
+    }
+
     /// A sink of this peer has room again.
     pub fn on_room(&self, now: Instant) {
         self.with_sender(|sender| sender.pump(now));

@@ -9,8 +9,8 @@ use crate::{
         timer::Timer,
     },
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_GAP_WAIT, HANDOVER_RANGES_MAX,
-        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART, HANDOVER_GAP_WAIT,
+        HANDOVER_RANGES_MAX, HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -37,6 +37,8 @@ pub(super) struct Stream {
     bytes_max: usize,
     /// The last acknowledgement given, and when the next is due.
     acknowledged: u64,
+    /// Bytes taken since.
+    unacknowledged_bytes: usize,
     ack_at: Option<Instant>,
     /// What the sender gave up before the listener took it, by first and last number; what lies below
     /// `fences_from` is not remembered.
@@ -76,6 +78,7 @@ impl Stream {
             fences: VecDeque::new(),
             fences_from: 0,
             acknowledged: 0,
+            unacknowledged_bytes: 0,
             ack_at: None,
             gap_at: None,
             retry_at: None,
@@ -175,6 +178,7 @@ impl Stream {
     /// The acknowledgement, if it is due by number or time.
     pub(super) fn acknowledgement(&mut self, now: Instant) -> Option<Control> {
         let due = self.taken - self.acknowledged >= HANDOVER_ACK_EVERY
+            || self.unacknowledged_bytes > self.bytes_max / HANDOVER_ACK_WINDOW_PART
             || self.ack_at.is_some_and(|at| at <= now);
         if !due && self.taken > self.acknowledged {
             self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
@@ -185,6 +189,7 @@ impl Stream {
     /// The acknowledgement as things stand.
     pub(super) fn acknowledge_now(&mut self) -> Control {
         self.acknowledged = self.taken;
+        self.unacknowledged_bytes = 0;
         self.ack_at = None;
         Control::Ack { stream: self.id, number: self.taken }
     }
@@ -251,6 +256,7 @@ impl Stream {
 
     /// The usual case: the next number, and nothing waits before it.
     fn take_next(&mut self, delivery: Delivery, deliver: Deliver<'_>, now: Instant) -> Arrived {
+        let weight = delivery.weight_bytes();
         let unheard = match deliver(delivery.clone()) {
             Ok(()) => 0,
             Err(Refusal::Closed) => 1,
@@ -261,6 +267,7 @@ impl Stream {
                 return held;
             }
         };
+        self.unacknowledged_bytes += weight;
         self.pass();
         self.note_gap(now);
         Arrived::Taken { count: 1, unheard }
@@ -280,6 +287,7 @@ impl Stream {
                 }
             }
             count += 1;
+            self.unacknowledged_bytes += next.weight_bytes();
             self.pass();
         }
         (count, unheard)

@@ -179,11 +179,13 @@ impl Runtime {
     }
 
     /// Posts a message, waiting while a queue or window on its way is full. Of an array `to`, only the copies that
-    /// found no room are posted again.
+    /// found no room are posted again. Who posts in a loop lets the tasks that write the messages out run in
+    /// between, so that these are still at hand in the processor's caches when they leave.
     ///
     /// # Errors
     /// [`PostError`], other than that something is full.
     pub async fn post_when_room(&self, message: Bytes) -> Result<Posted, PostError> {
+        tokio::task::consume_budget().await;
         let message = Message::parse_with(message, self.bus.limits())?;
         let mut posted = self.bus.post_message(message.clone(), Ingress::LOCAL, Instant::now())?;
         for (at, target) in posted.targets.iter_mut().enumerate() {

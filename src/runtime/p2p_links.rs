@@ -280,7 +280,8 @@ impl P2pLinks {
             handle,
             fault: fault.clone(),
             shared: self.shared.clone(),
-            now: Instant::now(),
+            frames: Vec::new(),
+            is_at_fault: false,
         };
         let owner = self.clone();
         tokio::spawn(async move {
@@ -329,38 +330,58 @@ struct Receiver {
     /// Why we closed the connection, if the peer broke the protocol.
     fault: Arc<Mutex<Option<LinkFault>>>,
     shared: Arc<Shared>,
-    /// The time of the present batch.
-    now: Instant,
+    /// What has come since the last batch went into the hand-over.
+    frames: Vec<(u64, Bytes)>,
+    is_at_fault: bool,
 }
 
+/// Places for frames that a connection keeps between two batches.
+const READ_BATCH_KEPT: usize = 8;
+
 impl Receiver {
-    fn check(&mut self, outcome: Result<(), LinkFault>) -> Flow {
-        match outcome {
-            Ok(()) => Flow::Continue,
-            Err(fault) => {
-                warn!(%fault, "a peer was cut");
-                self.handle.close(&fault.to_string());
-                self.fault.lock().get_or_insert(fault);
-                Flow::Stop
-            }
+    /// The messages so far go into the hand-over.
+    fn hand_over(&mut self, now: Instant) {
+        if !self.frames.is_empty() && !self.is_at_fault {
+            let outcome = self.ingress.on_messages(&mut self.frames, now);
+            self.check(outcome);
+        }
+    }
+
+    /// Closes the connection of a peer that broke the protocol; nothing more of it is taken.
+    fn check(&mut self, outcome: Result<(), LinkFault>) {
+        if let Err(fault) = outcome {
+            warn!(%fault, "a peer was cut");
+            self.is_at_fault = true;
+            self.handle.close(&fault.to_string());
+            self.fault.lock().get_or_insert(fault);
         }
     }
 }
 
 impl LinkReceiver for Receiver {
     fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow {
-        let outcome = self.ingress.on_message(number, bytes, self.now);
-        self.check(outcome)
+        self.frames.push((number, bytes));
+        if self.frames.len() >= limits::READ_BATCH_MESSAGES {
+            self.hand_over(Instant::now());
+        }
+        if self.is_at_fault { Flow::Stop } else { Flow::Continue }
     }
 
     fn on_control(&mut self, bytes: Bytes) {
-        let outcome = self.ingress.on_control(&bytes, self.now);
-        let _ = self.check(outcome);
+        let now = Instant::now();
+        self.hand_over(now);
+        if !self.is_at_fault {
+            let outcome = self.ingress.on_control(&bytes, now);
+            self.check(outcome);
+        }
     }
 
     fn on_batch_end(&mut self) {
-        self.now = Instant::now();
-        self.ingress.on_room(self.now);
+        let now = Instant::now();
+        self.hand_over(now);
+        // An idle connection keeps no memory for a busy one.
+        self.frames.shrink_to(READ_BATCH_KEPT);
+        self.ingress.on_room(now);
         self.shared.progress.notify_waiters();
     }
 }

@@ -26,6 +26,9 @@ pub const OPENING: [u8; 2] = [1, 1];
 /// The largest value of a varint, 2^62 − 1.
 pub const VARINT_MAX: u64 = (1 << 62) - 1;
 
+/// Bytes set aside for a frame of which the beginning has come, if it is that long; more only as more comes.
+const PARTIAL_BYTES_FIRST: usize = 16 << 10;
+
 const MESSAGE: u64 = 0;
 const CONTROL: u64 = 1;
 
@@ -83,7 +86,10 @@ impl FrameDecoder {
                 let frame = self.chunk.split_to(bytes);
                 self.parse(frame).map(Some)
             }
-            _ => {
+            whole => {
+                // Room for the whole frame at once, unless it is so large that its beginning deserves none yet.
+                let bytes = whole.map_or(0, |bytes| bytes.min(PARTIAL_BYTES_FIRST));
+                self.partial.reserve(bytes.max(self.chunk.len()));
                 self.partial.extend_from_slice(&self.chunk);
                 self.chunk.clear();
                 Ok(None)

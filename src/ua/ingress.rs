@@ -22,6 +22,9 @@ pub(super) const PROBE: &str = r#"{"control":"probe"}"#;
 /// The answer to [`PROBE`].
 const PROBED: &str = r#"{"control":"probed"}"#;
 
+/// Places for messages that an ingress keeps between two batches: an idle connection is to cost little.
+const RUN_KEPT: usize = 4;
+
 /// Why a direct connection has to be closed: the peer broke the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -69,6 +72,8 @@ pub struct P2pIngress {
     last_from: String,
     /// The `from` that was noted last as one of which nothing is known; it is judged again each time.
     last_unknown: String,
+    /// Numbered messages of the batch at hand.
+    run: Vec<Delivery>,
 }
 
 impl P2pIngress {
@@ -88,6 +93,7 @@ impl P2pIngress {
             announced: Announced::default(),
             last_from: String::new(),
             last_unknown: String::new(),
+            run: Vec::new(),
         }
     }
 
@@ -96,6 +102,52 @@ impl P2pIngress {
     /// # Errors
     /// [`LinkFault`]: close the connection.
     pub fn on_message(&mut self, number: u64, bytes: Bytes, now: Instant) -> Result<(), LinkFault> {
+        let (delivery, checked) = self.read(number, bytes)?;
+        receive(&self.bus, &self.peer, delivery, now);
+        checked
+    }
+
+    /// Message frames have come, one behind the other: numbered ones go into the hand-over under one lock. Leaves
+    /// `frames` empty, also where it ends with a fault.
+    ///
+    /// # Errors
+    /// As [`P2pIngress::on_message`]; what stands before the frame at fault was taken.
+    pub fn on_messages(
+        &mut self,
+        frames: &mut Vec<(u64, Bytes)>,
+        now: Instant,
+    ) -> Result<(), LinkFault> {
+        let mut outcome = Ok(());
+        self.run.reserve(frames.len());
+        for (number, bytes) in frames.drain(..) {
+            match self.read(number, bytes) {
+                Ok((delivery, checked)) => {
+                    match delivery.hop {
+                        Some(_) => self.run.push(delivery),
+                        None => {
+                            receive_run(&self.bus, &self.peer, &mut self.run, now);
+                            receive(&self.bus, &self.peer, delivery, now);
+                        }
+                    }
+                    outcome = checked;
+                }
+                Err(fault) => outcome = Err(fault),
+            }
+            if outcome.is_err() {
+                break;
+            }
+        }
+        receive_run(&self.bus, &self.peer, &mut self.run, now);
+        self.run.shrink_to(RUN_KEPT);
+        outcome
+    }
+
+    /// The message of a frame as it goes into the hand-over, and whether its sender may send it.
+    fn read(
+        &mut self,
+        number: u64,
+        bytes: Bytes,
+    ) -> Result<(Delivery, Result<(), LinkFault>), LinkFault> {
         let message = Message::parse_with(bytes, self.bus.limits()).map_err(|error| {
             self.bus.drop_for(Drop::NotAMessage);
             LinkFault::NotAMessage(error)
@@ -110,8 +162,7 @@ impl P2pIngress {
         let checked = self.check_from(&message);
         let link = if checked.is_ok() { self.peer.link() } else { LinkId::FORGED };
         let ingress = Ingress { path: Path::P2p, link };
-        receive(&self.bus, &self.peer, Delivery { message, ingress, hop }, now);
-        checked
+        Ok((Delivery { message, ingress, hop }, checked))
     }
 
     /// A control frame has come.
@@ -250,5 +301,12 @@ fn receive(bus: &MessageBus, peer: &Peer, delivery: Delivery, now: Instant) {
         peer.receive(delivery, &mut |delivery| bus.deliver(delivery, now).map(taken), now);
     if let (Err(refusal), Some(kept)) = (outcome, kept) {
         bus.refused_plain(&kept, refusal, now);
+    }
+}
+
+/// Numbered messages that came together, the same way.
+fn receive_run(bus: &MessageBus, peer: &Peer, run: &mut Vec<Delivery>, now: Instant) {
+    if !run.is_empty() {
+        peer.receive_run(run, &mut |delivery| bus.deliver(delivery, now).map(taken), now);
     }
 }

@@ -1,6 +1,6 @@
 //! One QUIC connection to one peer runtime: frames out of an outbox, frames in to a receiver.
 
-use std::{future::poll_fn, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Context, time::Duration};
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
@@ -216,13 +216,18 @@ async fn write(connection: Connection, mut stream: SendStream, outbox: Arc<Outbo
 
 /// Writes until the outbox is closed and empty.
 async fn write_all(stream: &mut SendStream, outbox: &Outbox<Outgoing>) -> Result<(), WriteError> {
-    let mut batch = Vec::with_capacity(WRITE_BATCH_ITEMS_MAX);
+    let mut batch = Vec::new();
     let mut encoder = BatchEncoder::default();
     loop {
-        let drained =
-            poll_fn(|context| outbox.poll_drain(context, &mut batch, WRITE_BATCH_ITEMS_MAX)).await;
-        if drained == Drained::End {
-            return Ok(());
+        if outbox.try_drain(&mut batch, WRITE_BATCH_ITEMS_MAX) == 0 {
+            // An idle connection keeps no memory for a busy one.
+            batch = Vec::new();
+            let next = |context: &mut Context<'_>| {
+                outbox.poll_drain(context, &mut batch, WRITE_BATCH_ITEMS_MAX)
+            };
+            if poll_fn(next).await == Drained::End {
+                return Ok(());
+            }
         }
         encoder.reserve(&batch);
         for item in batch.drain(..) {
