@@ -10,6 +10,8 @@
 mod laws;
 #[path = "handover/sim.rs"]
 mod sim;
+#[path = "handover/two.rs"]
+mod two;
 
 use hyperty_router::handover::Mutation;
 use sim::{Report, Scenario, run};

@@ -2,6 +2,8 @@
 //!
 //! It holds no address table; which addresses live there is the Registry's to know.
 
+mod asked;
+
 use std::{
     sync::{Arc, OnceLock},
     time::Instant,
@@ -14,8 +16,7 @@ use crate::{
     handover::{
         config::{Config, Mutation, Random},
         control::{Control, ControlError},
-        explain::Explained,
-        outcome::{Counters, Event, Outcome, SendError, Sent},
+        outcome::{Event, SendError, Sent},
         receiver::{Greeting, Met, Posts, Receiver},
         sender::Sender,
         stream::Deliver,
@@ -331,78 +332,6 @@ impl Peer {
         }
         self.post(posts, now);
         (met == Met::Reborn).then_some(Event::Reborn)
-    }
-}
-
-/// What can be asked.
-impl Peer {
-    /// Which path a message with this `stub` takes now, and why.
-    pub fn explain(&self, stub: Option<&Arc<Stub>>, now: Instant) -> Explained {
-        self.sender.lock().explain(stub, now)
-    }
-
-    /// The URL that `resolve` gives for the direct way, while one is open.
-    pub fn via(&self) -> Option<Url> {
-        self.sender.lock().ways.direct.as_ref().map(|direct| direct.via.clone())
-    }
-
-    /// Moves out how messages ended that were not delivered; call it after [`Peer::handle_timeout`] and
-    /// [`Peer::handle_control`].
-    pub fn drain_outcomes(&self, into: &mut Vec<Outcome>) {
-        into.append(&mut self.sender.lock().outcomes);
-    }
-
-    /// What was counted so far.
-    pub fn counters(&self) -> Counters {
-        let sender = self.sender.lock();
-        let mut counters = sender.counters;
-        counters.control_refused = sender.ways.control_refused;
-        drop(sender);
-        let received = self.receiver.lock().counters;
-        Counters {
-            taken: received.taken,
-            duplicate: received.duplicate,
-            unknown: received.unknown,
-            beyond: received.beyond,
-            fenced: received.fenced,
-            unheard: received.unheard,
-            ..counters
-        }
-    }
-
-    /// Messages sent and not acknowledged, and their bytes.
-    pub fn unacknowledged(&self) -> (usize, usize) {
-        self.sender.lock().pending()
-    }
-
-    /// When the oldest message that has not ended was accepted.
-    pub fn waiting_since(&self) -> Option<Instant> {
-        self.sender.lock().waiting_since()
-    }
-
-    /// The stream that leaves, if messages are numbered now.
-    pub fn stream(&self) -> Option<u128> {
-        self.sender.lock().stream()
-    }
-
-    /// Messages held back on arrival, and their bytes.
-    pub fn held_back(&self) -> (usize, usize) {
-        self.receiver.lock().pending()
-    }
-
-    /// True if `stream` is the one that we gave the other side.
-    pub fn receives(&self, stream: u128) -> bool {
-        self.receiver.lock().gave(stream)
-    }
-
-    /// True if no stream stands in either direction: a peer made anew would know as much.
-    pub fn is_at_rest(&self) -> bool {
-        !self.is_numbered() && self.receiver.lock().is_at_rest()
-    }
-
-    /// True if messages to this peer are numbered now.
-    pub fn is_numbered(&self) -> bool {
-        self.sender.lock().has_stream()
     }
 }
 

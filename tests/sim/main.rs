@@ -10,6 +10,7 @@
 
 mod act;
 mod dice;
+mod found;
 mod judge;
 mod ledger;
 mod legs;
