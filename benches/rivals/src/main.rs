@@ -17,6 +17,7 @@ use std::mem;
 
 use party::Outcome;
 use throughput::Effort;
+use tokio::runtime::Builder;
 
 const USAGE: &str = "usage: rivals [--only throughput|idle|setup] [--core N] [--rounds N] [--messages N] \
     [--pings N] [--connections N] [RIVAL]…";
@@ -24,7 +25,12 @@ const RIVALS: &[&str] = &["ours", "quinn", "zenoh-quic", "zenoh-tcp", "nats"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let is_zenoh = |rival: &String| rival.starts_with("zenoh");
+    let runtime = match arguments.get(1).is_some_and(is_zenoh) {
+        // Zenoh refuses to run on anything else.
+        true => Builder::new_multi_thread().worker_threads(1).enable_all().build()?,
+        false => Builder::new_current_thread().enable_all().build()?,
+    };
     match arguments.first().map(String::as_str) {
         Some("party") => {
             let [_, rival, role, address @ ..] = &arguments[..] else { return Err(USAGE.into()) };

@@ -13,7 +13,7 @@ use zenoh::{
     Config, Session, Wait,
     bytes::Encoding,
     pubsub::{Publisher, Subscriber},
-    qos::{CongestionControl, Reliability},
+    qos::CongestionControl,
 };
 
 use super::{Outcome, Party};
@@ -24,7 +24,7 @@ use crate::{
 
 const TO_BOB: &str = "bench/bob";
 const TO_ALICE: &str = "bench/alice";
-/// Between two tries of the first message, which goes lost until the other side's interest is known.
+/// For each side to learn of the other's interest; what is published before goes to nobody.
 const MATCHING: Duration = Duration::from_secs(10);
 
 pub struct Zenoh {
@@ -72,7 +72,6 @@ impl Zenoh {
             .declare_publisher(theirs)
             .encoding(Encoding::APPLICATION_JSON)
             .congestion_control(CongestionControl::Block)
-            .reliability(Reliability::Reliable)
             .await
             .map_err(|error| error.to_string())?;
         if author == Author::Bob {
