@@ -139,7 +139,9 @@ impl<'b> Batch<'b> {
             Some((addresses.len() - 1) as u8)
         });
         let places = places.collect();
-        self.bus.table.look_up_batch(&addresses, &mut found[..addresses.len()], guard);
+        let found = &mut found[..addresses.len()];
+        self.bus.table.look_up_batch(&addresses, found, guard);
+        self.bus.table.prefetch(found);
         places
     }
 

@@ -401,10 +401,11 @@ impl Refusals<'_> {
     }
 }
 
-/// False if there cannot be a member `via`, as it stands or escaped.
+/// False if there cannot be a member `via`, as it stands or escaped: letters are escaped as `\u` only.
 fn may_name_via(body: &[u8]) -> bool {
     static VIA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"via\""));
-    VIA.find(body).is_some() || memchr::memchr(b'\\', body).is_some()
+    static ESCAPED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\\u"));
+    VIA.find(body).is_some() || ESCAPED.find(body).is_some()
 }
 
 fn is_stub_of(runtime: &Url, via: &Address<'_>) -> bool {

@@ -16,6 +16,7 @@ use super::{
     hash::Hash,
     line::{Line, Lines, PLACE_BITS},
 };
+use crate::slab::prefetch;
 
 /// The array of parts. Lines go into it and out of it by the writer's hand only; it does not own
 /// them.
@@ -62,19 +63,6 @@ impl Directory {
 #[inline]
 pub(super) fn part_of(hash: Hash) -> usize {
     (hash.0 >> PLACE_BITS) as usize
-}
-
-/// Asks for a line of memory, where the machine can be asked; a hint, so any address is fine.
-#[inline]
-pub(super) fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Bits of a hash that choose the part.

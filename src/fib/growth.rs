@@ -8,13 +8,14 @@
 
 use super::{
     arena::{Arena, Record},
-    directory::{Directory, PART_BITS, PARTS, part_of, prefetch},
+    directory::{Directory, PART_BITS, PARTS, part_of},
     hash::Hash,
     line::Lines,
     node::Node,
     retire::Retired,
     slot::Slot,
 };
+use crate::slab::prefetch;
 
 /// What the writer knows of the parts.
 pub(super) struct Growth {

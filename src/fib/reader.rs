@@ -14,7 +14,6 @@ use smallvec::SmallVec;
 use super::{
     Match,
     arena::Record,
-    directory::prefetch,
     entries,
     hash::{Hash, PREFIXES_MAX, Prefix},
     line::{Guess, Line},
@@ -26,6 +25,7 @@ use super::{
 use crate::{
     address::Address,
     limits::{FIB_BATCH_MAX, FIB_PREFIXES_IN_FLIGHT_MAX},
+    slab::prefetch,
 };
 
 /// A reading handle: cheap to clone, `Send + Sync`, never blocks and is never blocked.

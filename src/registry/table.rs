@@ -136,6 +136,11 @@ impl RoutingTable {
         self.fib.look_up_batch(to, found);
     }
 
+    /// Asks for the places of the listeners in `found`, which are to be read soon.
+    pub fn prefetch(&self, found: &[Match]) {
+        self.places.prefetch(found.iter().filter_map(|found| found.listeners.first().copied()));
+    }
+
     /// The place behind a target found under the same `guard`. No lock.
     pub fn place<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g Place> {
         self.places.get(target, guard)
