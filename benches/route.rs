@@ -19,6 +19,8 @@
 mod ratios;
 #[path = "support/route_parties.rs"]
 mod route_parties;
+#[path = "support/workload.rs"]
+mod workload;
 
 use std::{
     hint::black_box,
@@ -30,14 +32,13 @@ use criterion::{Criterion, Throughput};
 
 use ratios::Ratios;
 use route_parties::{Ours, Party, Rival, Way};
+use workload::{Names, Random, SEED};
 
 const MESSAGE_BYTES: usize = 400;
 /// Messages between two drains.
 const ROUND: usize = 256;
 /// Rounds until the same messages come again: 16,384, more than the names that the inner caches hold.
 const ROUNDS: usize = 64;
-const DOMAINS: u64 = 3_000;
-const SEED: u64 = 0x5eed;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -146,7 +147,7 @@ fn absolute(criterion: &mut Criterion, case: &mut Case) {
 /// Messages to names all over, every other one to an address below; each in a buffer of its own, a round from one
 /// sender. Their bodies are a chat line, every other one with escapes.
 fn messages(names: &[String]) -> Vec<Bytes> {
-    let mut random = Random(SEED + 1);
+    let mut random = Random::of(SEED + 1, 0);
     let senders = self::names(ROUNDS);
     let mut message = |number: usize| {
         let to = &names[random.below(names.len() as u64) as usize];
@@ -168,28 +169,13 @@ fn messages(names: &[String]) -> Vec<Bytes> {
     (0..ROUND * ROUNDS).map(&mut message).collect()
 }
 
-/// `count` names of 71 bytes.
+/// `count` names, as text of their own.
 fn names(count: usize) -> Vec<String> {
-    let mut random = Random(SEED);
-    let mut name = || {
-        let (domain, high, low) = (random.below(DOMAINS), random.next(), random.next());
-        format!("hyperty://domain-{domain:05}.example.net/{high:016x}-hyp-{low:016x}")[..71].into()
+    let names = Names::new(count);
+    let name = |number| {
+        let mut text = String::new();
+        names.write(number, &mut text);
+        text
     };
-    (0..count).map(|_| name()).collect()
-}
-
-/// SplitMix64: a few lines, and the same names everywhere.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
+    (0..count).map(name).collect()
 }
