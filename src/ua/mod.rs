@@ -237,13 +237,13 @@ impl RuntimeUa {
             .min()
     }
 
-    /// Does what is due at `now`.
+    /// Does what is due at `now`: afterwards [`RuntimeUa::poll_timeout`] is later, or none. Ask
+    /// [`RuntimeUa::is_busy`] too: what was delivered may have left notes.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bus.handle_timeout(now);
         for (_, _, purpose) in self.requests.handle_timeout(now) {
             self.on_no_answer(purpose, now);
         }
-        self.peers_timeout(now);
         self.attempts_timeout(now);
         self.retries_timeout(now);
         self.look_ups_timeout(now);
@@ -253,6 +253,8 @@ impl RuntimeUa {
         self.paths_timeout(now);
         self.forget_timeout(now);
         self.handle_notes(now);
+        // Last, for what a note says can have a peer deliver at once: a `base` sets free what is held back.
+        self.peers_timeout(now);
     }
 
     /// Ends every connection and tells the Message Node that the stubs' paths are gone. Then drain what is

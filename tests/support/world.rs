@@ -209,6 +209,11 @@ impl World {
         party.up.push_back((self.now + NODE_LATENCY, open.to_string().into()));
     }
 
+    /// `frame` has just come to `party` from its Message Node; the runtime has not looked at it yet.
+    pub(crate) fn arrive(&mut self, party: usize, frame: String) {
+        self.parties[party].take_from_node(frame.into(), self.now);
+    }
+
     /// The socket of `party` is lost and opened again.
     pub(crate) fn lose_and_open(&mut self, party: usize) {
         self.lose_socket(party);
