@@ -16,9 +16,12 @@ pub const FIB_BATCH_MAX: usize = 32;
 /// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut before
 /// it needs more. Room for five prefixes an address in a full batch, and for the deepest address twice.
 pub const FIB_PREFIXES_IN_FLIGHT_MAX: usize = 160;
-/// Bytes of the names and lists of entries of one FIB: what 28 bits count in units of 16. At 48 bytes
-/// for a usual name this is some 89 million prefixes.
+/// Bytes of the nodes and lists of entries of one FIB, at most: what 28 bits count in units of 16. At 48
+/// bytes for a usual name this is some 80 million prefixes.
 pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
+/// What of that may be filled with the addresses of others: sessions and remote runtimes. The rest is
+/// more than one request of theirs can need, each of its addresses deep.
+pub const FIB_ARENA_BYTES_FOR_OTHERS: usize = FIB_ARENA_BYTES_MAX / 4 * 3;
 /// Places of one slab: what the 32-bit number of a place can name. Memory ends long before (32 GiB).
 pub const SLAB_PLACES_MAX: u64 = 1 << 32;
 

@@ -17,8 +17,8 @@ use std::{
     },
 };
 
+use crossbeam::queue::SegQueue;
 use crossbeam_epoch::{self as epoch, Guard};
-use parking_lot::Mutex;
 
 use crate::limits::SLAB_PLACES_MAX;
 
@@ -29,8 +29,6 @@ pub struct Target(pub u32);
 /// The one writer of a slab. Dropping it empties every place; readers then find nothing.
 pub struct SlabWriter<T> {
     places: Arc<Places<T>>,
-    /// Numbers that may be given out again.
-    free: Vec<u32>,
     /// The first number never given out.
     next: u64,
     len: usize,
@@ -45,11 +43,9 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
     /// An empty slab. It allocates its first places with the first value.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
-        let places = Places {
-            chunks: [const { OnceLock::new() }; CHUNKS],
-            reclaimed: Mutex::new(Vec::new()),
-        };
-        SlabWriter { places: Arc::new(places), free: Vec::new(), next: 0, len: 0 }
+        let places =
+            Places { chunks: [const { OnceLock::new() }; CHUNKS], reclaimed: SegQueue::new() };
+        SlabWriter { places: Arc::new(places), next: 0, len: 0 }
     }
 
     /// A handle that reads it.
@@ -72,8 +68,8 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
 
     /// Empties a place; false if it was empty. Who looks from now on finds nothing, also with a
     /// number read before: take what leads here away first. The value is dropped once no reader can
-    /// see it any more, by whichever thread finds that out, and only then is its number given out
-    /// again. O(1).
+    /// see it any more, by whichever thread finds that out, a reader's too, and only then is its number
+    /// given out again. O(1).
     pub fn remove(&mut self, target: Target) -> bool {
         let Some(value) = self.places.take(target.0) else {
             return false;
@@ -81,12 +77,14 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
         self.len -= 1;
         let (places, guard) = (Arc::clone(&self.places), epoch::pin());
         let reclaim = move || {
-            places.reclaimed.lock().push(target.0);
             // SAFETY: `take` gave this pointer to us alone, and no guard that saw it is left.
             unsafe { drop(Box::from_raw(value.as_ptr())) }
+            places.reclaimed.push(target.0);
         };
         // SAFETY: the closure owns its value, which is `Send`, and the place no longer leads to it.
         unsafe { guard.defer_unchecked(reclaim) };
+        // Or it would wait in this thread's bag until that is full.
+        guard.flush();
         true
     }
 
@@ -109,10 +107,7 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
     }
 
     fn take_number(&mut self) -> u32 {
-        if self.free.is_empty() {
-            self.free = std::mem::take(&mut *self.places.reclaimed.lock());
-        }
-        self.free.pop().unwrap_or_else(|| {
+        self.places.reclaimed.pop().unwrap_or_else(|| {
             assert!(
                 self.next < SLAB_PLACES_MAX,
                 "all {SLAB_PLACES_MAX} places of a slab are taken"
@@ -146,7 +141,7 @@ impl<T: Send + Sync + 'static> Slab<T> {
         places.clone().for_each(|place| prefetch(place));
         places.map(|place| place.load(Ordering::Relaxed).cast_const()).for_each(|value| {
             prefetch(value);
-            prefetch(value.cast::<u8>().wrapping_add(size_of::<T>() - 1));
+            prefetch(value.cast::<u8>().wrapping_add(size_of::<T>().saturating_sub(1)));
         });
     }
 }
@@ -190,7 +185,7 @@ struct Places<T> {
     /// Chunk `k` holds `32 << k` places.
     chunks: [OnceLock<Box<[AtomicPtr<T>]>>; CHUNKS],
     /// Numbers whose readers are gone, on their way back to the writer.
-    reclaimed: Mutex<Vec<u32>>,
+    reclaimed: SegQueue<u32>,
 }
 
 impl<T> Places<T> {

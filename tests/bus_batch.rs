@@ -188,7 +188,7 @@ fn message([kind, to, more]: [usize; 3]) -> Bytes {
     let (from, to) = (address(more), address(to));
     let body = format!(r#""body":{{"text":"{}"}}"#, "x".repeat(more % 300));
     let kind_name = ["update", "update", "update", "execute"][more % 4];
-    let text = match kind % 12 {
+    let text = match kind % 14 {
         0..=4 => format!(r#"{{"type":"{kind_name}","from":"{from}","to":"{to}",{body}}}"#),
         5 => format!(r#"{{"type":"read","id":1,"from":"{from}","to":"{to}/nobody"}}"#),
         6 => {
@@ -205,6 +205,15 @@ fn message([kind, to, more]: [usize; 3]) -> Bytes {
         ),
         9 => format!(r#"{{"type":"update","from":"no address","to":"{to}"}}"#),
         10 => format!(r#"{{"type":"update","from":"{from}","to":"{to}//"}}"#),
+        11 => format!(r#"{{"hop":["a",1],"type":"update","from":"{from}","to":"{to}"}}"#),
+        12 => {
+            let via = ["via", r"v\u0069a"][more % 2];
+            let stub =
+                ["hyperty-runtime://a/alice/protostub/x", "mn://x/y"][more % 3 % 2];
+            format!(
+                r#"{{"type":"update","from":"{from}","to":"{to}","body":{{"{via}":"{stub}"}}}}"#
+            )
+        }
         _ => format!(r#"{{"type":"update","from":"{from}""#),
     };
     text.into()

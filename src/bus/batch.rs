@@ -28,7 +28,8 @@ use crate::{
 impl MessageBus {
     /// Posts `messages` as [`MessageBus::post`] would, one after the other, and puts one outcome for each behind
     /// `outcomes`. The memory accesses of their look-ups overlap, and what follows each other into one queue takes
-    /// its lock once, so it costs less; nothing is allocated that posting one by one would not.
+    /// its lock once, so it costs less; nothing is allocated that posting one by one would not. Up to
+    /// [`FIB_BATCH_MAX`] are taken from `messages` before the first of them is posted.
     pub fn post_batch(
         &self,
         messages: impl IntoIterator<Item = Bytes>,
@@ -106,13 +107,16 @@ impl<'b> Batch<'b> {
             let may_be_awaited = delivery.message.kind() == Kind::Response && bus.awaits();
             let place = looked_up[at].filter(|_| !may_be_awaited);
             let is_current = || place.is_some() && bus.table.edits() == edits;
-            if let Some(listener) = takers[at]
-                && listener.sink.is_queue()
-                && is_current()
-            {
-                run.extend(listener, at, &mut self.deliveries, &mut outcomes[first..]);
-                outcomes.push(Ok(Posted::here(1)));
-                continue;
+            if let Some(listener) = takers[at].filter(|listener| listener.sink.is_queue()) {
+                // First, for who is woken by it may edit the table.
+                if !run.is_into(listener) {
+                    run.end(at, &mut self.deliveries, &mut outcomes[first..]);
+                }
+                if is_current() {
+                    run.extend(listener, at);
+                    outcomes.push(Ok(Posted::here(1)));
+                    continue;
+                }
             }
             run.end(at, &mut self.deliveries, &mut outcomes[first..]);
             let Some(delivery) = self.deliveries[at].take() else { continue };
@@ -192,17 +196,14 @@ struct Run<'a, 'g> {
 }
 
 impl<'g> Run<'_, 'g> {
-    /// The message at `at` goes to `listener`, which is a queue.
-    fn extend(
-        &mut self,
-        listener: &'g Listener,
-        at: usize,
-        deliveries: &mut [Option<Delivery>],
-        outcomes: &mut [Result<Posted, PostError>],
-    ) {
-        let is_same = self.sink.is_some_and(|sink| ptr::addr_eq(&**sink, &*listener.sink));
-        if !is_same {
-            self.end(at, deliveries, outcomes);
+    /// True if it goes into the queue of `listener`.
+    fn is_into(&self, listener: &Listener) -> bool {
+        self.sink.is_some_and(|sink| ptr::addr_eq(&**sink, &*listener.sink))
+    }
+
+    /// The message at `at` goes to `listener`, too, or begins a run.
+    fn extend(&mut self, listener: &'g Listener, at: usize) {
+        if self.sink.is_none() {
             (self.start, self.sink) = (at, Some(&listener.sink));
         }
     }

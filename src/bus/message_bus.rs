@@ -132,8 +132,12 @@ impl MessageBus {
         self.table.place(found.route?, &guard)?.peer().cloned()
     }
 
-    /// Says that `addresses` live behind the peer at `target`.
+    /// Says that `addresses` live behind the peer at `target`. A table that is full takes none of them:
+    /// they are reached by Message Node.
     pub fn associate<'a>(&self, target: Target, addresses: impl IntoIterator<Item = &'a Url>) {
+        if !self.table.has_room() {
+            return;
+        }
         let entry = Entry::Route { target };
         self.table.insert(addresses.into_iter().map(|url| (url.address(), entry)));
     }

@@ -353,7 +353,8 @@ impl MessageBus {
             P2pPolicy::Automatic => true,
             P2pPolicy::Off => false,
             P2pPolicy::Asked => message.body().is_some_and(|body| {
-                memchr::memmem::find(body.as_bytes(), b"\"p2p").is_some()
+                (memchr::memmem::find(body.as_bytes(), b"\"p2p").is_some()
+                    || memchr::memmem::find(body.as_bytes(), b"\\u").is_some())
                     && (message.body_member(&["p2p"]) == Some("true")
                         || message.body_member(&["p2pHandler"]).is_some()
                         || message.body_member(&["p2pRequester"]).is_some())

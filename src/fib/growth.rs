@@ -243,6 +243,7 @@ fn class_for(nodes: usize) -> usize {
 /// Nodes a line at most, on average: beyond, too many look-ups need a second line.
 const NODES_A_LINE_MAX: usize = 5;
 const LINES_MIN: usize = 4;
-/// Lines of a part that is split when it is full: the most that one edit copies.
+/// Lines of a part that is split when it is full: the most that one edit copies, until all places of the
+/// array lead to parts of their own (some 20 million nodes).
 const LINES_MAX: usize = 4_096;
 const PART_NODES_MAX: usize = LINES_MAX * NODES_A_LINE_MAX;

@@ -81,10 +81,9 @@ fn slashes(block: std::arch::x86_64::__m128i) -> u32 {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 fn block(text: &[u8], at: usize) -> std::arch::x86_64::__m128i {
-    debug_assert!(at + BLOCK <= text.len());
-    // SAFETY: every caller computes `at` so that the block ends within `text`; the load needs no
-    // alignment.
-    unsafe { std::arch::x86_64::_mm_loadu_si128(text.as_ptr().add(at).cast()) }
+    let block: &[u8; BLOCK] = text[at..].first_chunk().expect("the block is within the text");
+    // SAFETY: so many bytes are there; the load needs no alignment.
+    unsafe { std::arch::x86_64::_mm_loadu_si128(block.as_ptr().cast()) }
 }
 
 /// Not 0 if the blocks at `at` differ; they must be within both.

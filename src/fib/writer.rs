@@ -21,7 +21,7 @@ use super::{
     slot::{Slot, Word},
     table::Table,
 };
-use crate::address::Address;
+use crate::{address::Address, limits::FIB_ARENA_BYTES_FOR_OTHERS};
 
 /// The one writer of a table. Dropping it leaves its readers an empty one.
 pub struct FibWriter {
@@ -73,7 +73,7 @@ impl FibWriter {
     /// Puts `entry` on `prefix`. A second `Route` on one prefix replaces the first, which is
     /// returned; an entry that is already there changes nothing.
     ///
-    /// O(length of the prefix) amortised, never more than copying a 1,024th of the directory; with
+    /// O(length of the prefix) amortised, never more than copying one part of the directory; with
     /// n entries on this very prefix besides O(n / 128), a copy of 1 KiB and 4 bytes for each block
     /// of them.
     ///
@@ -153,6 +153,12 @@ impl FibWriter {
     /// O(1).
     pub fn memory_bytes(&self) -> usize {
         FIXED_BYTES + self.growth.bytes() + self.allocator.bytes()
+    }
+
+    /// True if addresses that others choose may still be put in, a request's worth of them: what they may
+    /// fill ends well before the table does. A deep address takes many times its length. O(1).
+    pub fn has_room(&self) -> bool {
+        self.allocator.bytes() < FIB_ARENA_BYTES_FOR_OTHERS
     }
 
     /// Bytes of nodes, lists and parts of the directory that were taken out and wait for readers

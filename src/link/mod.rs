@@ -78,7 +78,8 @@ pub struct Delivery {
 
 /// Something that takes messages: a listener, a stub's queue, a session.
 ///
-/// **A sink never blocks and never waits**: what it cannot take, it refuses at once.
+/// **A sink never blocks and never waits**: what it cannot take, it refuses at once. It is dropped some time after it
+/// was removed, on any thread that routes or edits, maybe under a lock of the router's: its `Drop` must not call back.
 pub trait Sink: Send + Sync {
     /// Takes the message or says why not.
     ///
@@ -86,7 +87,7 @@ pub trait Sink: Send + Sync {
     /// [`Refusal`]; the message is then the caller's to account for.
     fn push(&self, delivery: Delivery) -> Result<(), Refusal>;
 
-    /// True if pushing does nothing but queue, so that nobody can tell when within a batch it was done. Only then
+    /// True if pushing does nothing but queue and wake the drainer, so that nobody can tell when within a batch it was done. Only then
     /// [`Sink::push_run`] is called.
     fn is_queue(&self) -> bool {
         false

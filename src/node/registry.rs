@@ -137,6 +137,9 @@ impl Control {
         if wanted > max && !ownership.owns(session, url, Reason::Registration) {
             return Err(Refused::OverQuota { wanted, max }.into());
         }
+        if !self.fib.has_room() {
+            return Err(Refused::TableFull.into());
+        }
         Ok(())
     }
 

@@ -146,12 +146,10 @@ pub fn resolve_found<'g>(
     found: &mut Match,
     guard: &'g Guard,
 ) -> Resolution<'g> {
-    let mut route = route(table, found, guard);
-    if found.route.is_some() && route.is_none() {
-        // The route was replaced, and its old place given back, between the two reads.
+    if lacks_a_place(table, found, guard) {
         table.look_up(to, found, guard);
-        route = self::route(table, found, guard);
     }
+    let route = route(table, found, guard);
     if !goes_onward(found, route) {
         let receivers = receivers(table, found, guard);
         if !receivers.is_empty() {
@@ -197,6 +195,9 @@ pub fn resolve_incoming<'g>(
 ) -> SmallVec<[&'g Listener; 4]> {
     let mut found = Match::default();
     table.look_up(to, &mut found, guard);
+    if lacks_a_place(table, &found, guard) {
+        table.look_up(to, &mut found, guard);
+    }
     let receivers = receivers(table, &found, guard);
     let listener = |receiver| match receiver {
         Receiver::Listener(listener) if listener.link != Some(from) => Some(listener),
@@ -207,6 +208,13 @@ pub fn resolve_incoming<'g>(
 
 fn route<'g>(table: &'g RoutingTable, found: &Match, guard: &'g Guard) -> Option<&'g Place> {
     found.route.and_then(|target| table.place(target, guard))
+}
+
+/// True if something of what was found went, with its place, between the two reads: what stood behind
+/// it all the time was not found then.
+fn lacks_a_place(table: &RoutingTable, found: &Match, guard: &Guard) -> bool {
+    let targets = found.listeners.iter().chain(&found.subscriptions).chain(&found.route);
+    targets.into_iter().any(|target| table.place(*target, guard).is_none())
 }
 
 /// Step 1: nobody local, or step 3 has a longer prefix.

@@ -159,6 +159,11 @@ impl RoutingTable {
         was_there
     }
 
+    /// True if addresses that others choose may still be put in.
+    pub fn has_room(&self) -> bool {
+        self.writer.lock().fib.has_room()
+    }
+
     /// Puts entries on prefixes, all of them visible when this returns. Gives back the routes replaced.
     pub fn insert<'a>(
         &self,

@@ -123,6 +123,9 @@ impl SubscriptionManager {
             self.allow(session, &url.address())?;
         }
         self.check_quota(session, request)?;
+        if !fib.has_room() {
+            return Err(Refused::TableFull);
+        }
         let target = self.target(session, request.subscriber());
         for url in &request.urls {
             self.add(fib, session, url, Record { source: request.source.clone(), target });
@@ -381,6 +384,8 @@ pub enum Refused {
         /// How many there may be.
         max: usize,
     },
+    /// The forwarding table holds as much as it may: 429.
+    TableFull,
 }
 
 impl Refused {
@@ -388,7 +393,7 @@ impl Refused {
     pub fn code(&self) -> u16 {
         match self {
             Refused::Held { .. } => 403,
-            Refused::OverQuota { .. } => 429,
+            Refused::OverQuota { .. } | Refused::TableFull => 429,
         }
     }
 }
@@ -400,6 +405,7 @@ impl fmt::Display for Refused {
             Refused::OverQuota { wanted, max } => {
                 write!(f, "{wanted} would be too many, at most {max} are allowed")
             }
+            Refused::TableFull => f.write_str("the forwarding table is full"),
         }
     }
 }
