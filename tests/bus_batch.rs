@@ -208,8 +208,7 @@ fn message([kind, to, more]: [usize; 3]) -> Bytes {
         11 => format!(r#"{{"hop":["a",1],"type":"update","from":"{from}","to":"{to}"}}"#),
         12 => {
             let via = ["via", r"v\u0069a"][more % 2];
-            let stub =
-                ["hyperty-runtime://a/alice/protostub/x", "mn://x/y"][more % 3 % 2];
+            let stub = ["hyperty-runtime://a/alice/protostub/x", "mn://x/y"][more % 3 % 2];
             format!(
                 r#"{{"type":"update","from":"{from}","to":"{to}","body":{{"{via}":"{stub}"}}}}"#
             )
