@@ -100,6 +100,7 @@ pub mod fib;
 pub mod handover;
 pub mod limits;
 pub mod link;
+mod memory;
 pub mod message;
 pub mod node;
 pub mod p2p;

@@ -20,7 +20,7 @@ use std::{
 use crossbeam::queue::SegQueue;
 use crossbeam_epoch::{self as epoch, Guard};
 
-use crate::limits::SLAB_PLACES_MAX;
+use crate::{limits::SLAB_PLACES_MAX, memory::prefetch};
 
 /// What an entry points at: a place in a [`Slab`], whose meaning the owner of the table knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,19 +204,6 @@ impl<T> Places<T> {
     fn take(&self, number: u32) -> Option<NonNull<T>> {
         NonNull::new(self.place(number)?.swap(ptr::null_mut(), Ordering::AcqRel))
     }
-}
-
-/// Asks for a line of memory, where the machine can be asked; a hint, so any address is fine.
-#[inline]
-pub(crate) fn prefetch<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Chunk, and offset in it, of a place.

@@ -1,4 +1,4 @@
-//! Where the records of a table stand: nodes and lists of entries, named by 28 bits.
+//! Where the records of a table stand: nodes, lists of entries, and the lines of the directory, named by 28 bits.
 //!
 //! A record is a run of units of 16 bytes in a chunk; a [`Record`] is the number of its first unit.
 //! A chunk holds records of one size class, the first of a class small, later ones larger, so that
@@ -17,7 +17,10 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use crate::limits::FIB_ARENA_BYTES_MAX;
+use crate::{
+    limits::FIB_ARENA_BYTES_MAX,
+    memory::{HUGE_PAGE_BYTES, advise_huge_pages},
+};
 
 /// The number of a record; [`Record::NONE`] names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,8 +136,11 @@ impl Allocator {
         unsafe { arena.at(record).cast::<Record>().write(chunk.free) };
         chunk.free = record;
         chunk.live -= 1;
-        // One chunk stays, so that a record that comes and goes costs no chunk each time.
-        if chunk.live == 0 && class.with_room.len() > 1 {
+        // One chunk stays, so that a record that comes and goes costs no chunk each time; but not for records so large
+        // that they cost as much as their chunk.
+        let is_spare =
+            class.with_room.len() > 1 || chunk.layout.size() < MANY * units_of(chunk.class) * UNIT;
+        if chunk.live == 0 && is_spare {
             class.with_room.retain(|other| *other != number);
             class.bytes -= chunk.layout.size();
             self.bytes -= chunk.layout.size();
@@ -177,11 +183,14 @@ impl Chunk {
     /// A chunk for records of `class`, of which there are `class_bytes` so far.
     fn new(class: usize, class_bytes: usize) -> Chunk {
         let wanted = (class_bytes / 2).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        let bytes = (1 << wanted.ilog2()).max((units_of(class) * UNIT).next_power_of_two());
-        let layout = Layout::from_size_align(bytes, ALIGNMENT).expect("a chunk is small");
+        let wanted = if wanted < HUGE_FROM_BYTES { 1 << wanted.ilog2() } else { CHUNK_BYTES_MAX };
+        let bytes = wanted.max((units_of(class) * UNIT).next_power_of_two());
+        let alignment = if bytes < HUGE_PAGE_BYTES { ALIGNMENT } else { HUGE_PAGE_BYTES };
+        let layout = Layout::from_size_align(bytes, alignment).expect("a chunk is small");
         // SAFETY: the layout is not of size zero.
         let memory = unsafe { alloc(layout) };
         let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+        advise_huge_pages(memory.as_ptr(), bytes);
         Chunk { memory, layout, class, live: 0, used: 0, free: Record::NONE }
     }
 
@@ -250,8 +259,14 @@ const CHUNKS: usize = 1 << CHUNK_BITS;
 const CHUNK_BYTES_MIN: usize = 1 << 10;
 /// The largest chunk, a huge page: of a large table it is a small part.
 const CHUNK_BYTES_MAX: usize = UNIT << UNIT_BITS;
-/// A cache line, so that the place of a record within its line is what its number says.
+const _: () = assert!(CHUNK_BYTES_MAX == HUGE_PAGE_BYTES);
+/// Where half of what is there is as much as this, the next chunk is the largest at once.
+const HUGE_FROM_BYTES: usize = CHUNK_BYTES_MAX / 4 * 3;
+/// A cache line, so that the place of a record within its line is what its number says. Larger chunks are aligned to
+/// huge pages.
 const ALIGNMENT: usize = 64;
+/// Records of a chunk that is kept though it is empty, at least.
+const MANY: usize = 16;
 /// Classes of one unit's difference.
 const FINE: usize = 16;
 const _: () = assert!(CHUNKS * CHUNK_BYTES_MAX == FIB_ARENA_BYTES_MAX);

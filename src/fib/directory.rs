@@ -16,7 +16,7 @@ use super::{
     hash::Hash,
     line::{Line, Lines, PLACE_BITS},
 };
-use crate::slab::prefetch;
+use crate::memory::prefetch;
 
 /// The array of parts. Lines go into it and out of it by the writer's hand only; it does not own
 /// them.

@@ -6,8 +6,10 @@
 //! place of the array that leads there; those who are on their way finish in the old lines, which
 //! are as they were. It does not know what entries mean.
 
+use smallvec::SmallVec;
+
 use super::{
-    arena::{Arena, Record},
+    arena::{Allocator, Arena, Record},
     directory::{Directory, PART_BITS, PARTS, part_of},
     hash::Hash,
     line::Lines,
@@ -15,12 +17,11 @@ use super::{
     retire::Retired,
     slot::Slot,
 };
-use crate::slab::prefetch;
+use crate::memory::prefetch;
 
 /// What the writer knows of the parts.
 pub(super) struct Growth {
     parts: Box<[Part; PARTS]>,
-    bytes: usize,
 }
 
 /// A run of places of the array that lead to the same lines.
@@ -28,15 +29,28 @@ pub(super) struct Growth {
 struct Part {
     /// Bits of a hash that its nodes share.
     depth: u8,
-    /// Nodes in it; kept at the first place of the run.
+    /// Nodes in it; kept at the first place of the run, as the next.
     nodes: u32,
+    /// Its lines, or none for the empty ones.
+    lines: Record,
+}
+
+impl Part {
+    const EMPTY: Part = Part { depth: 0, nodes: 0, lines: Record::NONE };
 }
 
 /// What the writer of a table hands to each step.
 pub(super) struct Context<'a> {
     pub(super) directory: &'a Directory,
     pub(super) arena: &'a Arena,
-    pub(super) retired: &'a Retired,
+    pub(super) allocator: &'a mut Allocator,
+    pub(super) retired: &'a mut Retired,
+}
+
+impl<'a> Context<'a> {
+    fn create(&mut self, class: usize) -> (Lines<'a>, Record) {
+        Lines::create(self.arena, self.allocator, class)
+    }
 }
 
 impl Growth {
@@ -44,29 +58,31 @@ impl Growth {
     pub(super) const FIXED_BYTES: usize = size_of::<[Part; PARTS]>();
 
     pub(super) fn new() -> Growth {
-        Growth { parts: Box::new([Part { depth: 0, nodes: 0 }; PARTS]), bytes: 0 }
+        Growth { parts: Box::new([Part::EMPTY; PARTS]) }
     }
 
-    /// Bytes of all lines.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// True if there are no lines but the empty ones.
+    pub(super) fn is_empty(&self) -> bool {
+        // Parts grow and shrink, and go only all together.
+        self.parts[0].lines == Record::NONE
     }
 
     /// Makes an empty directory ready for `nodes` nodes.
-    pub(super) fn reserve(&mut self, context: &Context<'_>, nodes: usize) {
-        debug_assert_eq!(self.bytes, 0, "only an empty directory is made ready");
+    pub(super) fn reserve(&mut self, context: &mut Context<'_>, nodes: usize) {
+        debug_assert!(self.is_empty(), "only an empty directory is made ready");
         let depth = (0..PART_BITS).find(|depth| nodes >> depth <= PART_NODES_MAX * 9 / 10);
         let depth = depth.unwrap_or(PART_BITS);
         let each = nodes >> depth;
         // Parts differ by chance; five deviations of the expected number are room enough.
         let class = class_for(each + 5 * each.isqrt() + 1);
         for first in (0..PARTS).step_by(PARTS >> depth) {
-            self.replace(context, first, depth as u8, 0, Lines::allocate(class));
+            let lines = context.create(class);
+            self.turn(context, first, depth as u8, 0, lines);
         }
     }
 
     /// Puts a node in, making room before. O(1) amortised, never more than one part.
-    pub(super) fn put(&mut self, context: &Context<'_>, hash: Hash, slot: Slot) {
+    pub(super) fn put(&mut self, context: &mut Context<'_>, hash: Hash, slot: Slot) {
         loop {
             let first = self.first(hash);
             let part = self.parts[first];
@@ -81,7 +97,7 @@ impl Growth {
     }
 
     /// Takes `node` out, which must be in.
-    pub(super) fn take(&mut self, context: &Context<'_>, hash: Hash, node: Record) {
+    pub(super) fn take(&mut self, context: &mut Context<'_>, hash: Hash, node: Record) {
         let first = self.first(hash);
         let lines = writers_lines(context.directory, hash);
         lines.take(hash, node);
@@ -92,110 +108,96 @@ impl Growth {
         }
     }
 
-    /// Takes all lines out, nothing in them being needed any more.
-    pub(super) fn clear(&mut self, context: &Context<'_>) {
-        let mut first = 0;
-        while first < PARTS {
-            let part = self.parts[first];
-            self.replace(context, first, part.depth, 0, Lines::empty());
-            first += run(part.depth);
-        }
-        *self.parts = [Part { depth: 0, nodes: 0 }; PARTS];
+    /// Turns readers away from all lines, nothing in them being needed any more. Their records are the
+    /// caller's to see to, for all of them go.
+    pub(super) fn clear(&mut self, directory: &Directory) {
+        (0..PARTS).for_each(|part| directory.set_part(part, Lines::empty().tagged()));
+        *self.parts = [Part::EMPTY; PARTS];
     }
 
-    fn grow(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+    fn grow(&mut self, context: &mut Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
         let depth = u32::from(part.depth);
         if lines.is_empty_ones() {
-            self.replace(context, first, part.depth, 0, Lines::allocate(0));
+            let lines = context.create(0);
+            self.turn(context, first, part.depth, 0, lines);
         } else if lines.count() < LINES_MAX || depth == PART_BITS {
-            self.copy(context, &[(first, lines)], first, part.depth, lines.class() + 2, part.nodes);
+            self.copy(context, &[lines], first, part.depth, lines.class() + 2, part.nodes);
         } else {
             self.split(context, first, part, lines);
         }
     }
 
-    fn split(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+    fn split(&mut self, context: &mut Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
         let middle = first + run(part.depth) / 2;
         let class = class_for(part.nodes as usize * 3 / 4);
-        let (low, high) = (Lines::allocate(class), Lines::allocate(class));
+        let old = part.lines;
+        let (low, high) = (context.create(class), context.create(class));
         let (mut lows, mut highs) = (0, 0);
         copy_slots(context, lines, |hash, slot| {
             let (to, count) =
-                if part_of(hash) < middle { (low, &mut lows) } else { (high, &mut highs) };
+                if part_of(hash) < middle { (low.0, &mut lows) } else { (high.0, &mut highs) };
             to.put(hash, slot);
             *count += 1;
         });
         self.turn(context, first, part.depth + 1, lows, low);
         self.turn(context, middle, part.depth + 1, highs, high);
-        self.retire(context, lines);
+        retire(context, old);
     }
 
-    fn shrink(&mut self, context: &Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
+    fn shrink(&mut self, context: &mut Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
         let other = first ^ run(part.depth);
         let beside = (part.depth > 0).then(|| self.parts[other]);
         let joined = beside.filter(|beside| beside.depth == part.depth);
         let joined = joined.map(|beside| (beside.nodes + part.nodes) as usize);
         if let Some(nodes) = joined.filter(|nodes| *nodes < PART_NODES_MAX / 2) {
             let beside = writers_part(context.directory, other);
-            let from = [(first, lines), (other, beside)];
+            let from = [lines, beside];
             let class = class_for(nodes * 3 / 2);
             self.copy(context, &from, first.min(other), part.depth - 1, class, nodes as u32);
         } else {
             let class = class_for(part.nodes as usize * 3 / 2);
-            self.copy(context, &[(first, lines)], first, part.depth, class, part.nodes);
+            self.copy(context, &[lines], first, part.depth, class, part.nodes);
         }
     }
 
     /// Copies all slots of `from` into new lines of `class`, for the part at `first`.
     fn copy(
         &mut self,
-        context: &Context<'_>,
-        from: &[(usize, Lines<'_>)],
+        context: &mut Context<'_>,
+        from: &[Lines<'_>],
         first: usize,
         depth: u8,
         class: usize,
         nodes: u32,
     ) {
-        let to = Lines::allocate(class);
-        for (_, lines) in from {
-            copy_slots(context, *lines, |hash, slot| to.put(hash, slot));
+        let to = context.create(class);
+        for lines in from {
+            copy_slots(context, *lines, |hash, slot| to.0.put(hash, slot));
         }
+        let places = first..first + run(depth);
+        let old = places.filter_map(|place| {
+            let part = self.parts[place];
+            (place & (run(part.depth) - 1) == 0).then_some(part.lines)
+        });
+        let old: SmallVec<[Record; 2]> = old.collect();
         self.turn(context, first, depth, nodes, to);
-        for (_, lines) in from {
-            self.retire(context, *lines);
-        }
+        old.into_iter().for_each(|record| retire(context, record));
     }
 
-    fn replace(
+    /// Turns readers of the part at `first` to `to`.
+    fn turn(
         &mut self,
         context: &Context<'_>,
         first: usize,
         depth: u8,
         nodes: u32,
-        to: Lines<'_>,
+        (to, lines): (Lines<'_>, Record),
     ) {
-        let old = writers_part(context.directory, first);
-        self.turn(context, first, depth, nodes, to);
-        self.retire(context, old);
-    }
-
-    /// Turns readers of the part at `first` to `to`.
-    fn turn(&mut self, context: &Context<'_>, first: usize, depth: u8, nodes: u32, to: Lines<'_>) {
-        self.bytes += to.bytes();
         for part in first..first + run(depth) {
             context.directory.set_part(part, to.tagged());
-            self.parts[part] = Part { depth, nodes: 0 };
+            self.parts[part] = Part { depth, ..Part::EMPTY };
         }
-        self.parts[first].nodes = nodes;
-    }
-
-    /// Gives up lines that no part leads to any more.
-    fn retire(&mut self, context: &Context<'_>, lines: Lines<'_>) {
-        if !lines.is_empty_ones() {
-            self.bytes -= lines.bytes();
-            // SAFETY: no part leads to them any more, and they leave our hands here.
-            unsafe { context.retired.free_lines(lines) };
-        }
+        self.parts[first] = Part { depth, nodes, lines };
     }
 
     /// The first place of the run that `hash` falls into.
@@ -224,6 +226,11 @@ fn copy_slots(context: &Context<'_>, from: Lines<'_>, mut put: impl FnMut(Hash, 
         let node = unsafe { Node::at(context.arena, slot.node()) };
         put(node.hash(tag), slot);
     });
+}
+
+/// Gives up lines that no part leads to any more.
+fn retire(context: &mut Context<'_>, lines: Record) {
+    context.retired.add(lines, context.allocator.bytes_of(lines));
 }
 
 /// Places of the array for a part of `depth`.

@@ -9,12 +9,15 @@
 //! grow: they are replaced by more.
 
 use std::{
-    alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error},
     marker::PhantomData,
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{arena::Record, hash::Hash, slot::Slot};
+use super::{
+    arena::{Allocator, Arena, Record},
+    hash::Hash,
+    slot::Slot,
+};
 
 #[repr(C, align(64))]
 pub(super) struct Line {
@@ -47,24 +50,20 @@ impl<'g> Lines<'g> {
         self.tagged.cast_const() == (&raw const EMPTY).cast()
     }
 
-    /// New lines of `class`, to be freed by [`Lines::free`].
-    pub(super) fn allocate(class: usize) -> Lines<'g> {
-        let layout = layout(class);
-        // SAFETY: the layout is not of size zero.
-        let at = unsafe { alloc_zeroed(layout) }.cast::<Line>();
-        if at.is_null() {
-            handle_alloc_error(layout);
-        }
-        Lines { tagged: at.map_addr(|at| at | class), lines: PhantomData }
-    }
-
-    /// Frees them.
-    ///
-    /// # Safety
-    /// They came from [`Lines::allocate`], are freed only this once, and nobody uses them any more.
-    pub(super) unsafe fn free(self) {
-        // SAFETY: by the contract they are still allocated, with the layout of their class.
-        unsafe { dealloc(self.first().cast_mut().cast(), layout(self.class())) };
+    /// New lines of `class`, in a record of their own, which they last as long as.
+    pub(super) fn create(
+        arena: &'g Arena,
+        allocator: &mut Allocator,
+        class: usize,
+    ) -> (Lines<'g>, Record) {
+        let bytes = Self::count_of(class) * size_of::<Line>();
+        let record = allocator.allocate(arena, bytes);
+        let at = arena.at(record);
+        assert!(at.cast::<Line>().is_aligned(), "a record of whole lines begins with one");
+        // SAFETY: the record was just allocated with so many bytes, and nobody else knows it.
+        unsafe { at.write_bytes(0, bytes) };
+        let tagged = at.cast::<Line>().map_addr(|at| at | class);
+        (Lines { tagged, lines: PhantomData }, record)
     }
 
     /// To be given to [`Lines::from_tagged`].
@@ -97,10 +96,6 @@ impl<'g> Lines<'g> {
 
     pub(super) fn count(self) -> usize {
         Self::count_of(self.class())
-    }
-
-    pub(super) fn bytes(self) -> usize {
-        if self.is_empty_ones() { 0 } else { self.count() * size_of::<Line>() }
     }
 
     /// Where the line of `hash` is; an address, which says nothing about what stands there.
@@ -322,10 +317,6 @@ fn passed_over(control: u64) -> u64 {
     control >> 56
 }
 
-fn layout(class: usize) -> Layout {
-    Layout::array::<Line>(Lines::count_of(class)).expect("lines are fewer than memory")
-}
-
 /// Slots of a line: with the control word they make 64 bytes.
 pub(super) const SLOTS: usize = 7;
 /// What fits the bits of an address aligned to 64.
@@ -351,7 +342,8 @@ mod tests {
     /// the last of four lines.
     #[test]
     fn crowded_lines_pass_nodes_on() {
-        let lines = Lines::allocate(0);
+        let (arena, mut allocator) = (Arena::new(), Allocator::new());
+        let (lines, _) = Lines::create(&arena, &mut allocator, 0);
         let hash = Hash(u32::MAX - 7);
         let slots: Vec<_> =
             (1..22).map(|node| Slot::new(Record(node), false, Word::NONE)).collect();
@@ -370,8 +362,7 @@ mod tests {
             assert!(later.iter().all(|slot| lines.find(hash, |other| other == *slot).is_some()));
         }
         assert!((0..4).all(|at| lines.line(at).control.load(Ordering::Relaxed) == 0));
-        // SAFETY: they were made here, and are used no more.
-        unsafe { lines.free() };
+        drop(allocator.take_all());
     }
 
     /// A tag is found in its slots, and in no slot beside one.

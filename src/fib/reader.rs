@@ -25,7 +25,7 @@ use super::{
 use crate::{
     address::Address,
     limits::{FIB_BATCH_MAX, FIB_PREFIXES_IN_FLIGHT_MAX},
-    slab::prefetch,
+    memory::prefetch,
 };
 
 /// A reading handle: cheap to clone, `Send + Sync`, never blocks and is never blocked.

@@ -3,8 +3,8 @@
 //! Records, of which there are many, wait in a list of their own, four bytes each. One closure at a
 //! time is given to crossbeam-epoch; when it runs, every guard that was there when it was given has
 //! gone, and with them all readers of what had been taken out by then. So a reader that stalls
-//! holds back the records themselves, but no closure for each. Lines and chunks, which are few and
-//! large, are freed by closures of their own, by whichever thread finds that their time has come.
+//! holds back the records themselves, but no closure for each. Chunks, when all of them go at once, are
+//! freed by a closure of their own, by whichever thread finds that their time has come.
 
 use std::sync::{
     Arc,
@@ -13,10 +13,7 @@ use std::sync::{
 
 use crossbeam_epoch as epoch;
 
-use super::{
-    arena::{Chunks, Record},
-    line::Lines,
-};
+use super::arena::{Chunks, Record};
 
 /// The writer's list of what waits.
 pub(super) struct Retired {
@@ -28,16 +25,15 @@ pub(super) struct Retired {
     given: u64,
     shared: Arc<Shared>,
     record_bytes: usize,
-    /// Records added since the last closure was thought of.
+    /// Records added since the last closure was thought of, and their bytes.
     added: usize,
-    /// Bytes of lines and chunks from which on a closure is thought of.
-    bytes_max: usize,
+    added_bytes: usize,
 }
 
 struct Shared {
     /// The last closure that ran.
     passed: AtomicU64,
-    /// Bytes of lines and chunks not freed yet.
+    /// Bytes of chunks not freed yet.
     bytes: AtomicUsize,
 }
 
@@ -51,7 +47,7 @@ impl Retired {
             shared: Arc::new(shared),
             record_bytes: 0,
             added: 0,
-            bytes_max: ADDED_BYTES_MAX,
+            added_bytes: 0,
         }
     }
 
@@ -65,11 +61,12 @@ impl Retired {
         self.record_bytes += bytes;
         self.later.push(record);
         self.added += 1;
+        self.added_bytes += bytes;
     }
 
     /// True if a writer that does not publish should see to what waits.
     pub(super) fn is_due(&self) -> bool {
-        self.added >= ADDED_MAX || self.shared.bytes.load(Ordering::Relaxed) > self.bytes_max
+        self.added >= ADDED_MAX || self.added_bytes >= ADDED_BYTES_MAX
     }
 
     /// True if any records wait.
@@ -89,7 +86,7 @@ impl Retired {
 
     /// Gives the next closure if there is none under way, and lets epochs move on.
     pub(super) fn hand_on(&mut self) {
-        self.added = 0;
+        (self.added, self.added_bytes) = (0, 0);
         let guard = epoch::pin();
         if self.waiting.is_empty() && !self.later.is_empty() {
             self.waiting = std::mem::take(&mut self.later);
@@ -98,26 +95,6 @@ impl Retired {
             guard.defer(move || shared.passed.fetch_max(number, Ordering::AcqRel));
         }
         guard.flush();
-        self.bytes_max = self.shared.bytes.load(Ordering::Relaxed) + ADDED_BYTES_MAX;
-    }
-
-    /// Frees `lines` once the readers are gone.
-    ///
-    /// # Safety
-    /// They came from [`Lines::allocate`], nothing leads to them any more, and this is done once.
-    pub(super) unsafe fn free_lines(&self, lines: Lines<'_>) {
-        let (tagged, bytes) = (lines.tagged(), lines.bytes());
-        let shared = Arc::clone(&self.shared);
-        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let reclaim = move || {
-            // SAFETY: the lines are still allocated, for they are freed here, once, and no guard is
-            // left from when something led to them.
-            unsafe { Lines::from_tagged(tagged).free() };
-            shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
-        };
-        // SAFETY: lines are plain memory that any thread may free; the closure owns what else it
-        // names.
-        unsafe { epoch::pin().defer_unchecked(reclaim) };
     }
 
     /// Frees `chunks`, of `bytes`, once the readers are gone.
@@ -137,5 +114,5 @@ impl Retired {
 
 /// Records added before a writer that does not publish sees to them by itself.
 const ADDED_MAX: usize = 1_024;
-/// Bytes of lines added before it does: one large part of the directory.
+/// Bytes of records added before it does: one large part of the directory.
 const ADDED_BYTES_MAX: usize = 256 << 10;

@@ -148,11 +148,11 @@ impl FibWriter {
         self.nodes
     }
 
-    /// Bytes that the table is allocated with: its fixed part, its directory, and the chunks that
+    /// Bytes that the table is allocated with: its fixed part, and the chunks that its directory,
     /// nodes and lists of entries stand in, room for more and what waits for readers included.
     /// O(1).
     pub fn memory_bytes(&self) -> usize {
-        FIXED_BYTES + self.growth.bytes() + self.allocator.bytes()
+        FIXED_BYTES + self.allocator.bytes()
     }
 
     /// True if addresses that others choose may still be put in, a request's worth of them: what they may
@@ -169,9 +169,9 @@ impl FibWriter {
 
     /// Makes an empty table's directory ready for `nodes` nodes.
     pub(super) fn reserve(&mut self, nodes: usize) {
-        if self.growth.bytes() == 0 {
-            let FibWriter { table, growth, retired, .. } = self;
-            growth.reserve(&context(table, retired), nodes);
+        if self.growth.is_empty() {
+            let FibWriter { table, allocator, growth, retired, .. } = self;
+            growth.reserve(&mut context(table, allocator, retired), nodes);
         }
     }
 
@@ -233,7 +233,11 @@ impl FibWriter {
         let node = Node::create(&table.arena, allocator, parent, segment, hash);
         // SAFETY: it was just made.
         unsafe { Node::at(&table.arena, node) }.set_children(u32::from(has_children));
-        growth.put(&context(table, retired), hash, Slot::new(node, has_children, word));
+        growth.put(
+            &mut context(table, allocator, retired),
+            hash,
+            Slot::new(node, has_children, word),
+        );
         self.nodes += 1;
         node
     }
@@ -277,7 +281,7 @@ impl FibWriter {
         for at in (0..way.len()).rev() {
             let FibWriter { table, allocator, growth, retired, .. } = self;
             let node = slots[at].node();
-            growth.take(&context(table, retired), way[at].hash, node);
+            growth.take(&mut context(table, allocator, retired), way[at].hash, node);
             retired.add(node, allocator.bytes_of(node));
             self.nodes -= 1;
             if at == 0 || !self.abandon(way[at - 1].hash, slots[at - 1]) {
@@ -316,10 +320,11 @@ impl FibWriter {
             // are gone.
             unsafe { allocator.free(&table.arena, record) };
         }
-        if self.nodes == 0 && growth.bytes() > 0 && !retired.has_records() {
-            growth.clear(&context(table, retired));
-            // No node is left and none waits, so no reader can be at a chunk.
-            drop(allocator.take_all());
+        if self.nodes == 0 && !growth.is_empty() && !retired.has_records() {
+            growth.clear(&table.directory);
+            // No node is left and none waits, so readers can be at the lines only, which lead nowhere.
+            let bytes = allocator.bytes();
+            retired.free_chunks(allocator.take_all(), bytes);
         }
         retired.hand_on();
     }
@@ -328,7 +333,7 @@ impl FibWriter {
 impl Drop for FibWriter {
     fn drop(&mut self) {
         let FibWriter { table, allocator, growth, retired, .. } = self;
-        growth.clear(&context(table, retired));
+        growth.clear(&table.directory);
         table.set_bare(0);
         let bytes = allocator.bytes();
         retired.free_chunks(allocator.take_all(), bytes);
@@ -373,8 +378,12 @@ fn slots(table: &Table, address: &Address<'_>, way: &[Prefix]) -> SmallVec<[Slot
     slots
 }
 
-fn context<'a>(table: &'a Table, retired: &'a Retired) -> Context<'a> {
-    Context { directory: &table.directory, arena: &table.arena, retired }
+fn context<'a>(
+    table: &'a Table,
+    allocator: &'a mut Allocator,
+    retired: &'a mut Retired,
+) -> Context<'a> {
+    Context { directory: &table.directory, arena: &table.arena, allocator, retired }
 }
 
 /// The shared part, and the writer's account of the directory.
