@@ -22,8 +22,8 @@ pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
 /// What of that may be filled with the addresses of others: sessions and remote runtimes. The rest is
 /// more than one request of theirs can need, each of its addresses deep.
 pub const FIB_ARENA_BYTES_FOR_OTHERS: usize = FIB_ARENA_BYTES_MAX / 4 * 3;
-/// Places of one slab: what the 32-bit number of a place can name. Memory ends long before (32 GiB).
-pub const SLAB_PLACES_MAX: u64 = 1 << 32;
+/// Places of one slab: as many as a FIB that is full of names has nodes. At 64 bytes for a listener they take 4 GiB.
+pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
 /// Bytes of one message, without `hop`, unless configured otherwise.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;

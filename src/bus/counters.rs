@@ -79,6 +79,7 @@ pub struct Counters {
     p2p: CachePadded<AtomicU64>,
     message_node: CachePadded<AtomicU64>,
     drops: CachePadded<[AtomicU64; Drop::ALL.len()]>,
+    turned_away: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -92,6 +93,8 @@ pub struct Snapshot {
     pub message_node: u64,
     /// Messages that ended here, by reason.
     pub drops: Vec<(Drop, u64)>,
+    /// Addresses of remote runtimes that a full table did not take: they are reached by Message Node only.
+    pub addresses_turned_away: u64,
 }
 
 impl Counters {
@@ -105,6 +108,11 @@ impl Counters {
             Refusal::Closed => Drop::Closed,
             _ => Drop::Full,
         });
+    }
+
+    /// Counts addresses that a full table did not take.
+    pub(crate) fn count_turned_away(&self, addresses: usize) {
+        self.turned_away.fetch_add(addresses as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_p2p(&self) {
@@ -132,6 +140,7 @@ impl Counters {
             p2p: self.p2p.load(Ordering::Relaxed),
             message_node: self.message_node.load(Ordering::Relaxed),
             drops: Drop::ALL.into_iter().map(|reason| (reason, self.drops(reason))).collect(),
+            addresses_turned_away: self.turned_away.load(Ordering::Relaxed),
         }
     }
 }

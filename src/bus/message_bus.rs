@@ -132,14 +132,21 @@ impl MessageBus {
         self.table.place(found.route?, &guard)?.peer().cloned()
     }
 
-    /// Says that `addresses` live behind the peer at `target`. A table that is full takes none of them:
-    /// they are reached by Message Node.
-    pub fn associate<'a>(&self, target: Target, addresses: impl IntoIterator<Item = &'a Url>) {
-        if !self.table.has_room() {
-            return;
-        }
+    /// Says that `addresses` live behind the peer at `target`. A table that is full takes none of them: then it
+    /// counts them, the answer is false, and they are reached by Message Node.
+    pub fn associate<'a>(
+        &self,
+        target: Target,
+        addresses: impl IntoIterator<Item = &'a Url>,
+    ) -> bool {
         let entry = Entry::Route { target };
-        self.table.insert(addresses.into_iter().map(|url| (url.address(), entry)));
+        let mut addresses = addresses.into_iter();
+        let entries = addresses.by_ref().map(|url| (url.address(), entry));
+        let is_in = self.table.insert_of_others(entries);
+        if !is_in {
+            self.counters.count_turned_away(addresses.count());
+        }
+        is_in
     }
 
     /// Says that `addresses` do not live behind the peer at `target` any more.

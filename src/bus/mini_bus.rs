@@ -17,7 +17,7 @@ use crate::{
     link::{Delivery, LinkId, Refusal, Sink},
     message::To,
     registry::table::{Listener, ListenerKey, Place, RoutingTable},
-    slab::{Slab, SlabWriter, Target},
+    slab::{self, Slab, SlabWriter, Target},
 };
 
 /// The bus of one sandbox.
@@ -73,6 +73,8 @@ impl MiniBus {
         let old = self.default.swap(number, Ordering::AcqRel);
         if let Ok(old) = u32::try_from(old) {
             writer.remove(Target(old));
+            drop(writer);
+            slab::hand_on();
         }
     }
 

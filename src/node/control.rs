@@ -22,7 +22,7 @@ use crate::{
         reply::Reply,
         socket::{SessionQueue, Socket},
     },
-    slab::{SlabWriter, Target},
+    slab::{self, SlabWriter, Target},
     subscription::{Reason, Refused, Request, SubscriptionManager},
 };
 
@@ -128,6 +128,7 @@ impl Control {
         let lost = session.queue.end();
         self.counters.row(target.0).drop_many(DropReason::SessionEnded, lost);
         self.queues.remove(target);
+        slab::hand_on();
         Some(session)
     }
 

@@ -20,7 +20,7 @@ use crate::{
     fib::{Entry, Fib, FibWriter, Match},
     handover::Peer,
     link::{LinkId, Sink, Stub},
-    slab::{Slab, SlabWriter, Target},
+    slab::{self, Slab, SlabWriter, Target},
     status::Status,
 };
 
@@ -156,12 +156,10 @@ impl RoutingTable {
         let mut writer = self.writer.lock();
         let was_there = writer.places.remove(target);
         self.count_edit();
+        drop(writer);
+        // Outside the lock: what is dropped here is others' code.
+        slab::hand_on();
         was_there
-    }
-
-    /// True if addresses that others choose may still be put in.
-    pub fn has_room(&self) -> bool {
-        self.writer.lock().fib.has_room()
     }
 
     /// Puts entries on prefixes, all of them visible when this returns. Gives back the routes replaced.
@@ -169,7 +167,28 @@ impl RoutingTable {
         &self,
         entries: impl IntoIterator<Item = (Address<'a>, Entry)>,
     ) -> Vec<Entry> {
+        self.insert_under(&mut self.writer.lock(), entries)
+    }
+
+    /// The same for addresses that others choose; false, and none of them is put in, if they have filled what is
+    /// theirs.
+    pub fn insert_of_others<'a>(
+        &self,
+        entries: impl IntoIterator<Item = (Address<'a>, Entry)>,
+    ) -> bool {
         let mut writer = self.writer.lock();
+        let has_room = writer.fib.has_room();
+        if has_room {
+            self.insert_under(&mut writer, entries);
+        }
+        has_room
+    }
+
+    fn insert_under<'a>(
+        &self,
+        writer: &mut Writer,
+        entries: impl IntoIterator<Item = (Address<'a>, Entry)>,
+    ) -> Vec<Entry> {
         let replaced =
             entries.into_iter().filter_map(|(at, entry)| writer.fib.insert(&at, entry)).collect();
         writer.fib.publish();
