@@ -107,6 +107,7 @@ pub mod p2p;
 pub mod registry;
 #[cfg(feature = "runtime")]
 pub mod runtime;
+mod simd;
 pub mod slab;
 pub mod status;
 pub mod subscription;

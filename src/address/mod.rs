@@ -49,16 +49,6 @@ impl<'a> Address<'a> {
         Ok(Address { text, shape })
     }
 
-    /// Checks that `text` is an address, for whoever needs no more. O(length), and half the work of
-    /// [`Address::parse`].
-    ///
-    /// # Errors
-    /// As [`Address::parse`].
-    #[inline]
-    pub fn check(text: &str) -> Result<(), AddressError> {
-        shape::check_only(text)
-    }
-
     /// The whole text, without a trailing `/`.
     #[inline]
     pub fn as_str(&self) -> &'a str {

@@ -1,16 +1,19 @@
 //! Where scheme, authority and segments of an address stand, found in one pass; and, for what that pass does not
 //! know, in several, which also say what is wrong.
 //!
-//! The one pass compares sixteen bytes at a time, in loops that compile to vector instructions, and takes no branch on
-//! what they are. It counts the places where a `/` is followed by another or by a dot: an address has one, the
-//! `//` of its scheme. It knows printable ASCII of 18 to 128 bytes with a scheme of up to 15, which is nearly every
-//! address; all else, and whatever looks odd, goes the other way. Nothing is refused here but by the other way.
+//! The one pass looks at blocks of 64 bytes: which are a `/`, which a dot, where the colon is. It counts the places
+//! where a `/` is followed by another or by a dot: an address has one, the `//` of its scheme. It knows printable
+//! ASCII of up to 128 bytes with a scheme of up to 60, which is nearly every address; all else, and whatever looks
+//! odd, goes the other way. Nothing is refused here but by the other way.
 
 use super::AddressError;
-use crate::limits::{ADDRESS_BYTES_MAX, ADDRESS_SEGMENTS_MAX};
+use crate::{
+    limits::{ADDRESS_BYTES_MAX, ADDRESS_SEGMENTS_MAX},
+    simd::{BLOCK_BYTES, Block, Blocks, Way, Work},
+};
 
 /// What is remembered of a checked address beside its text.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shape {
     /// Length of the scheme, so the authority starts three bytes later.
     pub(super) scheme_len: u16,
@@ -26,159 +29,99 @@ pub(super) const SLASHES_BYTES: usize = u64::BITS as usize;
 /// Checks `text`; gives it without a trailing `/`, and its shape. O(length).
 #[inline]
 pub(super) fn check(text: &str) -> Result<(&str, Shape), AddressError> {
-    let trimmed = text.strip_suffix('/').unwrap_or(text);
-    let shape = usual(trimmed.as_bytes())
-        .and_then(|scheme_len| Shape::of_usual(trimmed.as_bytes(), scheme_len));
-    match shape {
-        Some(shape) => Ok((trimmed, shape)),
+    match Way::best().run(Usual(text)) {
+        Some(shape) => Ok((text.strip_suffix('/').unwrap_or(text), shape)),
         None => check_any(text),
     }
 }
 
-/// Checks `text` only. O(length), and half the work.
-#[inline]
-pub(super) fn check_only(text: &str) -> Result<(), AddressError> {
-    match usual(text.strip_suffix('/').unwrap_or(text).as_bytes()) {
-        Some(_) => Ok(()),
-        None => check_any(text).map(|_| ()),
+/// The shape of a text, if it is an address like most of them; `None` says no more than that it is not.
+struct Usual<'a>(&'a str);
+
+impl Work for Usual<'_> {
+    type Answer = Option<Shape>;
+
+    #[inline(always)]
+    fn with<B: Blocks>(self, blocks: B) -> Option<Shape> {
+        let text = self.0.strip_suffix('/').unwrap_or(self.0).as_bytes();
+        let seen = match text.split_first_chunk::<BLOCK_BYTES>() {
+            Some((first, rest)) if rest.len() <= BLOCK_BYTES => {
+                let rest_bytes = rest.len() as u32;
+                // The last block overlaps the first by what it has seen already.
+                let seen = |first, last: Seen| Seen::joined(first, last.behind(64 - rest_bytes));
+                seen(Seen::of(blocks, first)?, Seen::of(blocks, text.last_chunk()?)?)
+            }
+            Some(_) => return None,
+            None => {
+                // No letter of an address matters.
+                let mut block = [b'a'; BLOCK_BYTES];
+                block[..text.len()].copy_from_slice(text);
+                Seen::of(blocks, &block)?
+            }
+        };
+        seen.shape(text.len())
     }
 }
 
-/// Bytes that are compared together.
-const LANES: usize = 16;
+/// What matters of up to 128 bytes, all of them printable ASCII.
+#[derive(Clone, Copy)]
+struct Seen {
+    slashes: u128,
+    dots: u128,
+    /// Of the first 64 bytes.
+    colons: u64,
+}
 
-/// The length of the scheme, if this is an address like most of them; `None` says no more than that it is not.
-#[inline]
-fn usual(text: &[u8]) -> Option<usize> {
-    let len = text.len();
-    let scheme_len = first_colon(text)?;
-    let is_scheme = scheme_len > 0 && text.get(scheme_len + 1..scheme_len + 3) == Some(b"//");
-    let is_scheme = is_scheme && !is_odd(text[0]);
-    if !is_scheme || !(LANES + 2..=8 * LANES).contains(&len) || text[len - 1] == b'/' {
-        return None;
+impl Seen {
+    /// `None` if a byte is no printable ASCII.
+    #[inline(always)]
+    fn of<B: Blocks>(blocks: B, block: &Block) -> Option<Seen> {
+        let equal_to = |byte| blocks.equal_to(block, byte);
+        (!blocks.has_unprintable(block)).then(|| Seen {
+            slashes: u128::from(equal_to(b'/')),
+            dots: u128::from(equal_to(b'.')),
+            colons: equal_to(b':'),
+        })
     }
-    // Each byte but the last, beside the one that follows it.
-    let (first, second) = (&text[..len - 1], &text[1..]);
-    let counts = Counts::default();
-    let (firsts, seconds) = (first.as_chunks().0.iter(), second.as_chunks().0);
-    let counts = firsts
-        .zip(seconds)
-        .fold(counts, |counts, (first, second)| counts.with(first, second, &[1; LANES]));
-    let unseen = UNSEEN[first.len() % LANES..].first_chunk()?;
-    let counts = counts.with(first.last_chunk()?, second.last_chunk()?, unseen);
-    counts.are_usual().then_some(scheme_len)
-}
 
-/// No printable ASCII.
-fn is_odd(byte: u8) -> bool {
-    !(b' '..=b'~').contains(&byte)
-}
-
-/// From place `n` on: a mask of which only the last `n` of a chunk's places are ones.
-const UNSEEN: [u8; 2 * LANES] = {
-    let mut unseen = [0; 2 * LANES];
-    let mut at = LANES;
-    while at < 2 * LANES {
-        unseen[at] = 1;
-        at += 1;
+    /// What stands behind the first `bytes` of this block, which may be all.
+    #[inline(always)]
+    fn behind(self, bytes: u32) -> Seen {
+        Seen { slashes: self.slashes >> bytes, dots: self.dots >> bytes, ..self }
     }
-    unseen
-};
 
-/// What is counted in each lane.
-#[derive(Default)]
-struct Counts {
-    /// Not 0: a byte is no printable ASCII.
-    odd: [u8; LANES],
-    /// A `/`, and behind it another or a dot.
-    pairs: [u8; LANES],
-}
-
-impl Counts {
-    /// Takes in the places where `counted` has a one; of the others too whether they are odd.
-    #[inline]
-    fn with(mut self, first: &[u8; LANES], second: &[u8; LANES], counted: &[u8; LANES]) -> Counts {
-        for i in 0..LANES {
-            let is_pair = (first[i] == b'/') & ((second[i] == b'/') | (second[i] == b'.'));
-            self.odd[i] |= u8::from(is_odd(second[i]));
-            self.pairs[i] += u8::from(is_pair) & counted[i];
+    #[inline(always)]
+    fn joined(first: Seen, second: Seen) -> Seen {
+        Seen {
+            slashes: first.slashes | second.slashes << BLOCK_BYTES,
+            dots: first.dots | second.dots << BLOCK_BYTES,
+            colons: first.colons,
         }
-        self
     }
 
-    #[inline]
-    fn are_usual(&self) -> bool {
-        u128::from_le_bytes(self.odd) == 0 && self.pairs.iter().sum::<u8>() == 1
-    }
-}
-
-impl Shape {
-    /// `text` is usual, and its scheme has `scheme_len` bytes. `None` if its path is too long for [`Shape::slashes`].
-    #[inline]
-    fn of_usual(text: &[u8], scheme_len: usize) -> Option<Shape> {
-        let authority_end = first_slash(text, scheme_len + 3);
-        let path = &text[authority_end..];
-        if path.len() > SLASHES_BYTES {
+    /// The shape of a text of `len` bytes, if its slashes are those of an address.
+    #[inline(always)]
+    fn shape(self, len: usize) -> Option<Shape> {
+        let scheme_len = self.colons.trailing_zeros();
+        let pairs = self.slashes & (self.slashes | self.dots) >> 1;
+        let is_usual = (1..=SCHEME_BYTES_MAX).contains(&scheme_len)
+            && pairs == 1 << (scheme_len + 1)
+            && self.slashes >> (scheme_len + 2) & 1 == 1
+            && len > scheme_len as usize + 3
+            && self.slashes >> (len - 1) == 0;
+        if !is_usual {
             return None;
         }
-        let (words, tail) = path.as_chunks();
-        let mut slashes = match (tail.len(), text.last_chunk()) {
-            (1.., Some(last)) => slashes_in(u64::from_le_bytes(*last)) >> (8 - tail.len()),
-            _ => 0,
-        };
-        for word in words.iter().rev() {
-            slashes = slashes << 8 | slashes_in(u64::from_le_bytes(*word));
-        }
+        let path = self.slashes >> (scheme_len + 3);
+        let authority_end = len.min((scheme_len + 3 + path.trailing_zeros()) as usize);
+        let slashes = self.slashes.checked_shr(authority_end as u32).unwrap_or(0) as u64;
         let (scheme_len, authority_end) = (scheme_len as u16, authority_end as u16);
         Some(Shape { scheme_len, authority_end, slashes })
     }
 }
 
-/// Where the first `:` stands, if it is among the first 16 bytes of a text that has as many.
-#[inline]
-fn first_colon(text: &[u8]) -> Option<usize> {
-    let [low, high] = text.first_chunk::<LANES>()?.as_chunks().0 else { return None };
-    let first = |word: &[u8; 8]| first_in(u64::from_le_bytes(*word), b':');
-    first(low).or_else(|| first(high).map(|at| 8 + at))
-}
-
-/// Where the first `/` at or behind `from` stands, or the end.
-#[inline]
-fn first_slash(text: &[u8], from: usize) -> usize {
-    let (words, tail) = text[from..].as_chunks();
-    for (number, word) in words.iter().enumerate() {
-        if let Some(at) = first_in(u64::from_le_bytes(*word), b'/') {
-            return from + 8 * number + at;
-        }
-    }
-    let in_tail = tail.iter().position(|byte| *byte == b'/');
-    text.len() - tail.len() + in_tail.unwrap_or(tail.len())
-}
-
-/// One in each of eight bytes.
-const EACH: u64 = 0x0101_0101_0101_0101;
-/// All bits of each byte but the upper one.
-const LOWER: u64 = EACH * 0x7f;
-
-/// Where `wanted` first stands in a word.
-#[inline]
-fn first_in(word: u64, wanted: u8) -> Option<usize> {
-    let others = word ^ (EACH * u64::from(wanted));
-    // The upper bit of each byte that is 0, and of some behind the first.
-    let zeroes = others.wrapping_sub(EACH) & !others & !LOWER;
-    (zeroes != 0).then(|| zeroes.trailing_zeros() as usize / 8)
-}
-
-/// A bit for each byte of a word, the lowest for the first: it is `/`.
-#[inline]
-fn slashes_in(word: u64) -> u64 {
-    // The upper bit of a byte stays 0 only where all bits of it are.
-    let others = word ^ (EACH * u64::from(b'/'));
-    let others = ((others & LOWER) + LOWER) | others;
-    let slashes = !others >> 7 & EACH;
-    // The products of the places bring bit `8 * i` to bit `56 + i`, and no two meet.
-    slashes.wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
+/// So that what stands behind the scheme is within the first block.
+const SCHEME_BYTES_MAX: u32 = BLOCK_BYTES as u32 - 4;
 
 /// The places of the ones in a word, lowest first.
 #[derive(Clone, Debug)]
@@ -263,27 +206,37 @@ mod tests {
             .prop_map(|(scheme, colon, path)| format!("{scheme}{colon}{path}"))
     }
 
-    fn found(checked: Result<(&str, Shape), AddressError>) -> Result<Found, AddressError> {
-        checked.map(|(text, of)| (text.to_owned(), of.scheme_len, of.authority_end, of.slashes))
+    /// The one pass in every way that this machine has.
+    fn usual(text: &str) -> Option<Shape> {
+        let mut found = Way::available().map(|way| way.run(Usual(text)));
+        let first = found.next().expect("there is one way");
+        assert!(found.all(|other| other == first), "{text}");
+        first
     }
-
-    type Found = (String, u16, u16, u64);
 
     proptest! {
         /// Goal: the one pass says what the several say. Method: both, on texts of all lengths and faults.
         #[test]
         fn the_one_pass_agrees_with_the_several(text in texts()) {
-            prop_assert_eq!(found(check(&text)), found(check_any(&text)));
-            prop_assert_eq!(check_only(&text), check_any(&text).map(|_| ()));
+            let expected = check_any(&text);
+            if let Some(shape) = usual(&text) {
+                prop_assert_eq!(expected.map(|(_, shape)| shape), Ok(shape));
+            }
+            prop_assert_eq!(check(&text), expected);
         }
 
-        /// Goal: each `/` is seen for what it is, wherever in its word it stands and whatever stands beside it.
+        /// The same where slashes and dots are most of a text.
         #[test]
-        fn slashes_are_found(bytes in any::<[u8; 8]>(), slash in 0_usize..8) {
-            let mut bytes = bytes;
-            bytes[slash] = b'/';
-            let expected = (0..8).fold(0, |all, i| all | u64::from(bytes[i] == b'/') << i);
-            prop_assert_eq!(slashes_in(u64::from_le_bytes(bytes)), expected);
+        fn they_agree_on_slashes_and_dots(
+            scheme in "[a-z]{1,70}",
+            path in "[a/.:]{0,150}",
+        ) {
+            for text in [format!("{scheme}://{path}"), format!("{scheme}://a{path}b")] {
+                if let Some(shape) = usual(&text) {
+                    prop_assert_eq!(check_any(&text).map(|(_, shape)| shape), Ok(shape));
+                }
+                prop_assert_eq!(check(&text), check_any(&text));
+            }
         }
     }
 
@@ -297,7 +250,7 @@ mod tests {
             "domain://msg-node.example.org/sm",
             "domain://example.org",
         ] {
-            assert!(usual(text.as_bytes()).is_some(), "{text}");
+            assert!(usual(text).is_some(), "{text}");
         }
     }
 }

@@ -181,7 +181,7 @@ impl MessageBus {
         }
         let from = message.from();
         if before.is_none_or(|before| before.from() != from)
-            && let Err(error) = Address::check(&from)
+            && let Err(error) = Address::parse(&from)
         {
             return Err(PostError::Address { member: "from", error });
         }

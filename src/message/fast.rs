@@ -9,9 +9,9 @@ use super::envelope::{Envelope, Member};
 use super::hop::hop_prefix;
 use super::kind::Kind;
 use super::nested::{self, block_at};
-use super::simd::{BLOCK_BYTES, Blocks, Work};
 use super::text::{LoneSurrogates, check_escapes};
 use crate::limits::MESSAGE_DEPTH_MAX;
+use crate::simd::{BLOCK_BYTES, Blocks, Work};
 
 /// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
 /// what is in the envelope then means nothing. O(length), nothing allocated.

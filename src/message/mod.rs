@@ -31,7 +31,6 @@ mod kind;
 mod nested;
 mod salvage;
 mod scan;
-mod simd;
 #[cfg(test)]
 mod tests;
 mod text;

@@ -12,8 +12,8 @@
 //! batch are walked. Most of what is guessed wrong is the end of such a walk, so batches are large, but for the
 //! first: many values are small, and what lies behind them is read again.
 
-use super::simd::{BLOCK_BYTES, BLOCKS_MAX, Block, Blocks, Places, Room};
 use crate::limits::MESSAGE_DEPTH_MAX;
+use crate::simd::{BLOCK_BYTES, BLOCKS_MAX, Block, Blocks, Places, Room};
 
 /// Blocks of the first batch.
 const FIRST_BLOCKS: usize = 4;

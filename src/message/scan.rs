@@ -10,17 +10,13 @@
 //! refuses, nor read it differently.
 //! The oracle of both is `tests/support/naive_envelope.rs`.
 
-use std::sync::OnceLock;
-
 use super::envelope::Envelope;
 use super::error::{ParseError, ParseErrorKind};
 use super::exact;
 use super::fast::{FastScan, NestedEnd};
 use super::hop::hop_prefix;
-#[cfg(target_arch = "x86_64")]
-use super::simd::{Avx2, Avx512};
-use super::simd::{Blocks, Portable, Work};
 use crate::limits::{MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX};
+use crate::simd::{Way, Work};
 
 /// Bounds for one parse.
 #[derive(Clone, Debug)]
@@ -56,8 +52,7 @@ pub(super) fn nested_end(bytes: &[u8], at: usize) -> Option<usize> {
 
 #[inline]
 fn best() -> ScanPath {
-    static BEST: OnceLock<ScanPath> = OnceLock::new();
-    *BEST.get_or_init(ScanPath::best)
+    ScanPath(Some(Way::best()))
 }
 
 /// The same, one given way. All ways give the same answer to the same bytes.
@@ -87,58 +82,24 @@ pub(super) fn fast_alone(path: ScanPath, bytes: &[u8]) -> Option<Envelope> {
 /// What the blocks of `path` make of `work`; `None` if it has none.
 #[inline]
 fn by<W: Work>(path: ScanPath, work: W) -> Option<W::Answer> {
-    match path.0 {
-        Path::Exact => None,
-        Path::Portable(blocks) => Some(blocks.run(work)),
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx2(blocks) => Some(blocks.run(work)),
-        #[cfg(target_arch = "x86_64")]
-        Path::Avx512(blocks) => Some(blocks.run(work)),
-    }
+    path.0.map(|way| way.run(work))
 }
 
 /// A way to scan: for tests and benches, which hold one against another. Programs never need to choose.
+///
+/// `None` is the exact way alone.
 #[derive(Clone, Copy, Debug)]
-pub struct ScanPath(Path);
-
-/// The tokens within say that the machine has what the path needs.
-#[derive(Clone, Copy, Debug)]
-enum Path {
-    Exact,
-    Portable(Portable),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-}
+pub struct ScanPath(Option<Way>);
 
 impl ScanPath {
     /// The paths that this machine has, the slowest first: `exact`, `portable`, `avx2`, `avx512`.
     pub fn available() -> impl Iterator<Item = ScanPath> {
-        let always = [Some(Path::Exact), Some(Path::Portable(Portable))];
-        #[cfg(target_arch = "x86_64")]
-        let detected = [Avx2::detect().map(Path::Avx2), Avx512::detect().map(Path::Avx512)];
-        #[cfg(not(target_arch = "x86_64"))]
-        let detected = [];
-        always.into_iter().chain(detected).flatten().map(ScanPath)
+        [None].into_iter().chain(Way::available().map(Some)).map(ScanPath)
     }
 
     /// The name of the path.
     pub fn name(self) -> &'static str {
-        match self.0 {
-            Path::Exact => "exact",
-            Path::Portable(_) => "portable",
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx2(_) => "avx2",
-            #[cfg(target_arch = "x86_64")]
-            Path::Avx512(_) => "avx512",
-        }
-    }
-
-    /// The way that programs get: the fastest that the machine has.
-    #[cold]
-    fn best() -> ScanPath {
-        ScanPath::available().last().unwrap_or(ScanPath(Path::Exact))
+        self.0.map_or("exact", Way::name)
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Block, Blocks, Masks, Work};
 
 /// The way that is always there.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Portable;
+pub(crate) struct Portable;
 
 impl Blocks for Portable {
     /// The top bit of each byte: one in its column was below 0x20 or above 0x7f.
@@ -41,6 +41,17 @@ impl Blocks for Portable {
             let low = word & !TOPS;
             !(differs(low, b'"') & differs(low, b'\\')) | unplain(word)
         })
+    }
+
+    #[inline(always)]
+    fn equal_to(self, block: &Block, byte: u8) -> u64 {
+        gather(block, |word| !(differs(word & !TOPS, byte) | word))
+    }
+
+    #[inline(always)]
+    fn has_unprintable(self, block: &Block) -> bool {
+        let odd = |word: u64| unplain(word) | !differs(word & !TOPS, 0x7f);
+        words(block).into_iter().fold(0, |all, word| all | odd(word)) & TOPS != 0
     }
 
     #[inline(always)]

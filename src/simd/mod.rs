@@ -10,20 +10,20 @@ mod avx512;
 mod places;
 mod portable;
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, sync::OnceLock};
 
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx2::Avx2;
+use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
-pub(super) use avx512::Avx512;
-pub(super) use places::{BLOCKS_MAX, Places, Room};
-pub(super) use portable::Portable;
+use avx512::Avx512;
+pub(crate) use places::{BLOCKS_MAX, Places, Room};
+use portable::Portable;
 
 /// Bytes of one block: as many as a mask has bits.
-pub(super) const BLOCK_BYTES: usize = 64;
+pub(crate) const BLOCK_BYTES: usize = 64;
 
 /// One block.
-pub(super) type Block = [u8; BLOCK_BYTES];
+pub(crate) type Block = [u8; BLOCK_BYTES];
 
 /// Room for the places of all bytes of one block.
 type BlockRoom = [MaybeUninit<u16>; BLOCK_BYTES];
@@ -31,7 +31,7 @@ type BlockRoom = [MaybeUninit<u16>; BLOCK_BYTES];
 /// What can be done by any way to look at blocks. To be inlined, and all that it calls on blocks: only within
 /// [`Blocks::run`] may the compiler use the instructions, and what is a function of its own is outside. Closures
 /// that the standard library calls are.
-pub(super) trait Work {
+pub(crate) trait Work {
     type Answer;
 
     fn with<B: Blocks>(self, blocks: B) -> Self::Answer;
@@ -39,17 +39,74 @@ pub(super) trait Work {
 
 /// The bytes of a block that count in nested values.
 #[derive(Clone, Copy)]
-pub(super) struct Masks {
+pub(crate) struct Masks {
     /// `"`
-    pub(super) quotes: u64,
+    pub(crate) quotes: u64,
     /// `\`
-    pub(super) backslashes: u64,
+    pub(crate) backslashes: u64,
     /// `{`, `}`, `[`, `]`
-    pub(super) brackets: u64,
+    pub(crate) brackets: u64,
+}
+
+/// A way to look at blocks that this machine has: the tokens within say so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Way {
+    Portable(Portable),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl Way {
+    /// The ways that this machine has, the slowest first.
+    pub(crate) fn available() -> impl Iterator<Item = Way> {
+        let always = [Some(Way::Portable(Portable))];
+        #[cfg(target_arch = "x86_64")]
+        let detected = [Avx2::detect().map(Way::Avx2), Avx512::detect().map(Way::Avx512)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let detected = [];
+        always.into_iter().chain(detected).flatten()
+    }
+
+    /// The fastest of them, which programs get. One load.
+    #[inline]
+    pub(crate) fn best() -> Way {
+        static BEST: OnceLock<Way> = OnceLock::new();
+        *BEST.get_or_init(Way::fastest)
+    }
+
+    #[cold]
+    fn fastest() -> Way {
+        Way::available().last().unwrap_or(Way::Portable(Portable))
+    }
+
+    /// `portable`, `avx2` or `avx512`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Way::Portable(_) => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2(_) => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512(_) => "avx512",
+        }
+    }
+
+    /// Does `work` this way.
+    #[inline]
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Answer {
+        match self {
+            Way::Portable(blocks) => blocks.run(work),
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx2(blocks) => blocks.run(work),
+            #[cfg(target_arch = "x86_64")]
+            Way::Avx512(blocks) => blocks.run(work),
+        }
+    }
 }
 
 /// A way to look at blocks.
-pub(super) trait Blocks: Copy {
+pub(crate) trait Blocks: Copy {
     /// What is remembered of the blocks that were [seen](Self::see).
     type Seen: Copy;
 
@@ -60,6 +117,12 @@ pub(super) trait Blocks: Copy {
 
     /// Where plain ASCII text of a string ends: `"`, `\`, below 0x20, above 0x7f.
     fn special(self, block: &Block) -> u64;
+
+    /// `byte`, which is ASCII.
+    fn equal_to(self, block: &Block, byte: u8) -> u64;
+
+    /// Whether any byte is no printable ASCII: below 0x20, or above 0x7e.
+    fn has_unprintable(self, block: &Block) -> bool;
 
     /// Below 0x20.
     fn controls(self, block: &Block) -> u64;

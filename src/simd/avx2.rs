@@ -6,10 +6,10 @@ use super::{Block, Blocks, Masks, Work};
 
 /// Proof that the processor has AVX2, PCLMULQDQ, BMI1, BMI2, LZCNT and POPCNT.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Avx2(());
+pub(crate) struct Avx2(());
 
 impl Avx2 {
-    pub(in super::super) fn detect() -> Option<Avx2> {
+    pub(crate) fn detect() -> Option<Avx2> {
         let has = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("pclmulqdq")
             && is_x86_feature_detected!("bmi1")
@@ -103,6 +103,23 @@ impl Blocks for Avx2 {
             let in_escapes = self.or(self.equal(half, b'"'), self.equal(half, b'\\'));
             self.or(in_escapes, self.is_unplain(half))
         })
+    }
+
+    #[inline(always)]
+    fn equal_to(self, block: &Block, byte: u8) -> u64 {
+        self.mask(block, |half| self.equal(half, byte))
+    }
+
+    #[inline(always)]
+    fn has_unprintable(self, block: &Block) -> bool {
+        let (low, high) = self.load(block);
+        // Above 0x7e are 0x7f and what is negative; each of these is less than 0x20 once 1 is added.
+        // SAFETY: `self` proves that the processor has AVX2.
+        unsafe {
+            let next = |half| _mm256_add_epi8(half, self.all(1));
+            let lowest = _mm256_min_epi8(next(low), next(high));
+            _mm256_movemask_epi8(_mm256_cmpgt_epi8(self.all(0x21), lowest)) != 0
+        }
     }
 
     #[inline(always)]

@@ -7,10 +7,10 @@ use super::{BLOCK_BYTES, Block, BlockRoom, Blocks, Masks, Work};
 
 /// Proof that the processor has AVX-512 F, BW and VBMI2, PCLMULQDQ, BMI1, BMI2, LZCNT and POPCNT.
 #[derive(Clone, Copy, Debug)]
-pub(in super::super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
-    pub(in super::super) fn detect() -> Option<Avx512> {
+    pub(crate) fn detect() -> Option<Avx512> {
         let has = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vbmi2")
@@ -79,6 +79,18 @@ impl Blocks for Avx512 {
     fn special(self, block: &Block) -> u64 {
         let block = self.load(block);
         self.equal(block, b'"') | self.equal(block, b'\\') | self.unplain(block)
+    }
+
+    #[inline(always)]
+    fn equal_to(self, block: &Block, byte: u8) -> u64 {
+        self.equal(self.load(block), byte)
+    }
+
+    #[inline(always)]
+    fn has_unprintable(self, block: &Block) -> bool {
+        let block = self.load(block);
+        // Above 0x7e are 0x7f and what is negative.
+        self.unplain(block) | self.equal(block, 0x7f) != 0
     }
 
     #[inline(always)]
