@@ -46,10 +46,10 @@ impl Work for Usual<'_> {
         let text = self.0.strip_suffix('/').unwrap_or(self.0).as_bytes();
         let seen = match text.split_first_chunk::<BLOCK_BYTES>() {
             Some((first, rest)) if rest.len() <= BLOCK_BYTES => {
-                let rest_bytes = rest.len() as u32;
-                // The last block overlaps the first by what it has seen already.
-                let seen = |first, last: Seen| Seen::joined(first, last.behind(64 - rest_bytes));
-                seen(Seen::of(blocks, first)?, Seen::of(blocks, text.last_chunk()?)?)
+                // The last block overlaps the first.
+                let overlap = (BLOCK_BYTES - rest.len()) as u32;
+                let last = Seen::of(blocks, text.last_chunk()?)?.behind(overlap);
+                Seen::joined(Seen::of(blocks, first)?, last)
             }
             Some(_) => return None,
             None => {
@@ -76,12 +76,12 @@ impl Seen {
     /// `None` if a byte is no printable ASCII.
     #[inline(always)]
     fn of<B: Blocks>(blocks: B, block: &Block) -> Option<Seen> {
-        let equal_to = |byte| blocks.equal_to(block, byte);
-        (!blocks.has_unprintable(block)).then(|| Seen {
-            slashes: u128::from(equal_to(b'/')),
-            dots: u128::from(equal_to(b'.')),
-            colons: equal_to(b':'),
-        })
+        if blocks.has_unprintable(block) {
+            return None;
+        }
+        let slashes = blocks.equal_to(block, b'/').into();
+        let dots = blocks.equal_to(block, b'.').into();
+        Some(Seen { slashes, dots, colons: blocks.equal_to(block, b':') })
     }
 
     /// What stands behind the first `bytes` of this block, which may be all.

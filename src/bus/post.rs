@@ -1,14 +1,9 @@
 //! Posting: a message of a local party is checked, resolved, and given to each sink. No lock but the sinks' own.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, LazyLock},
-    time::Instant,
-};
+use std::{borrow::Cow, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use crossbeam_epoch::Guard;
-use memchr::memmem::Finder;
 use smallvec::{SmallVec, smallvec};
 
 use crate::{
@@ -352,13 +347,12 @@ impl MessageBus {
         match self.policy {
             P2pPolicy::Automatic => true,
             P2pPolicy::Off => false,
-            P2pPolicy::Asked => message.body().is_some_and(|body| {
-                (memchr::memmem::find(body.as_bytes(), b"\"p2p").is_some()
-                    || memchr::memmem::find(body.as_bytes(), b"\\u").is_some())
+            P2pPolicy::Asked => {
+                message.body_may_name("\"p2p")
                     && (message.body_member(&["p2p"]) == Some("true")
                         || message.body_member(&["p2pHandler"]).is_some()
                         || message.body_member(&["p2pRequester"]).is_some())
-            }),
+            }
         }
     }
 
@@ -371,10 +365,9 @@ impl MessageBus {
         PostError::Unreachable(why)
     }
 
-    /// `body.via` names one of our stubs. A cheap search first: few bodies have the word at all.
+    /// `body.via` names one of our stubs. Few bodies can have the word at all.
     pub(super) fn names_our_stub(&self, message: &Message) -> bool {
-        let Some(body) = message.body() else { return false };
-        may_name_via(body.as_bytes())
+        message.body_may_name("\"via\"")
             && message.body_text(&["via"]).is_some_and(|via| {
                 Address::parse(&via).is_ok_and(|via| is_stub_of(&self.own.runtime, &via))
             })
@@ -400,13 +393,6 @@ impl Refusals<'_> {
         let (target, by, error) = (self.target, by.clone(), error.clone());
         self.all.push(Refused { target, by, error });
     }
-}
-
-/// False if there cannot be a member `via`, as it stands or escaped: letters are escaped as `\u` only.
-fn may_name_via(body: &[u8]) -> bool {
-    static VIA: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\"via\""));
-    static ESCAPED: LazyLock<Finder<'_>> = LazyLock::new(|| Finder::new(b"\\u"));
-    VIA.find(body).is_some() || ESCAPED.find(body).is_some()
 }
 
 fn is_stub_of(runtime: &Url, via: &Address<'_>) -> bool {

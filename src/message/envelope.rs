@@ -5,17 +5,50 @@ use super::kind::Kind;
 use super::text::Unescaped;
 
 /// Where the routing members stand, whether they hold escapes, and what `type` says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Envelope {
     spans: [Span; Member::ALL.len()],
     /// Bit `member as u8`: the value holds a backslash in a string.
     escaped: u8,
     pub(super) kind: Kind,
+    /// What the scan knows not to be in the body; it need not know anything.
+    pub(super) body_lacks: Lacks,
+}
+
+/// Equal when they say the same of the text, whatever was noticed besides.
+impl PartialEq for Envelope {
+    fn eq(&self, other: &Self) -> bool {
+        (self.spans, self.escaped, self.kind) == (other.spans, other.escaped, other.kind)
+    }
+}
+
+impl Eq for Envelope {}
+
+/// What is known not to be in a nested value.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lacks(u8);
+
+impl Lacks {
+    #[inline(always)]
+    pub(super) fn new(unicode: bool, triples: bool) -> Lacks {
+        Lacks(u8::from(unicode) | u8::from(triples) << 1)
+    }
+
+    /// There is no `\u`.
+    pub(super) fn unicode(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// There is no string of three bytes, as `"via"` and `"p2p"` are.
+    pub(super) fn triples(self) -> bool {
+        self.0 & 2 != 0
+    }
 }
 
 impl Default for Envelope {
     fn default() -> Self {
-        Envelope { spans: Default::default(), escaped: 0, kind: Kind::Other }
+        let spans = Default::default();
+        Envelope { spans, escaped: 0, kind: Kind::Other, body_lacks: Lacks::default() }
     }
 }
 

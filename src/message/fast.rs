@@ -49,7 +49,7 @@ impl Work for NestedEnd<'_> {
         if self.bytes.len() < BLOCK_BYTES {
             return None;
         }
-        nested::end(blocks, self.bytes, self.at, MESSAGE_DEPTH_MAX).map(|(end, _)| end)
+        nested::end(blocks, self.bytes, self.at, MESSAGE_DEPTH_MAX).map(|nested| nested.end)
     }
 }
 
@@ -155,7 +155,7 @@ impl<B: Blocks> Fast<'_, B> {
             (b'"', None | Some(Member::Id | Member::Type | Member::From | Member::To)) => {
                 self.member_string(member)?
             }
-            (b'{', None | Some(Member::Body)) | (b'[', None) => self.nested().map(|()| false)?,
+            (b'{', None | Some(Member::Body)) | (b'[', None) => self.nested(member)?,
             (b'[', Some(Member::To)) => self.urls()?,
             (b'-' | b'0'..=b'9', None | Some(Member::Id)) => self.number().map(|()| false)?,
             (_, None) => self.literal().map(|()| false)?,
@@ -248,11 +248,14 @@ impl<B: Blocks> Fast<'_, B> {
     }
 
     #[inline(always)]
-    fn nested(&mut self) -> Option<()> {
-        let (end, non_ascii) = nested::end(self.blocks, self.bytes, self.at, self.depth_max - 1)?;
-        self.at = end;
-        self.non_ascii |= non_ascii;
-        Some(())
+    fn nested(&mut self, member: Option<Member>) -> Option<bool> {
+        let nested = nested::end(self.blocks, self.bytes, self.at, self.depth_max - 1)?;
+        self.at = nested.end;
+        self.non_ascii |= nested.non_ascii;
+        if member == Some(Member::Body) {
+            self.envelope.body_lacks = nested.lacks;
+        }
+        Some(false)
     }
 
     #[inline(always)]

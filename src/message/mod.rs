@@ -184,6 +184,22 @@ impl Message {
         body::string(self.body_member(path)?)
     }
 
+    /// False if there can be no string in the body that begins with `name`, a name without escapes behind its opening
+    /// quote, however it is written: `"\"p2p"`; with its closing quote if that is all of it: `"\"via\""`. A cheap look
+    /// before [`Message::body_member`], and nearly free for names of three bytes.
+    ///
+    /// O(length of the body).
+    pub fn body_may_name(&self, name: &str) -> bool {
+        let (Some(body), lacks) = (self.body(), self.envelope.body_lacks) else { return false };
+        let is_triple = name.len() == 5 && name.ends_with('"');
+        if is_triple && lacks.triples() && lacks.unicode() {
+            return false;
+        }
+        let has = |what: &[u8]| memchr::memmem::find(body.as_bytes(), what).is_some();
+        // Letters are escaped as `\u` only.
+        (!is_triple || !lacks.triples()) && has(name.as_bytes()) || !lacks.unicode() && has(b"\\u")
+    }
+
     /// The raw text of a top-level `hop` member, in any form and place, if there is one.
     pub fn hop(&self) -> Option<&str> {
         self.raw(Member::Hop)

@@ -12,14 +12,24 @@
 //! batch are walked. Most of what is guessed wrong is the end of such a walk, so batches are large, but for the
 //! first: many values are small, and what lies behind them is read again.
 
+use super::envelope::Lacks;
 use crate::limits::MESSAGE_DEPTH_MAX;
 use crate::simd::{BLOCK_BYTES, BLOCKS_MAX, Block, Blocks, Places, Room};
 
 /// Blocks of the first batch.
 const FIRST_BLOCKS: usize = 4;
 
-/// The end of the value in `bytes`, at least a block of them, whose bracket stands at `at`, and whether a byte above
-/// 0x7f was seen, perhaps some blocks behind it. `None` if it is not balanced, deeper than `depth_max`, holds
+/// A nested value.
+pub(super) struct Nested {
+    /// The place behind its last bracket.
+    pub(super) end: usize,
+    /// A byte above 0x7f was seen, perhaps some blocks behind it.
+    pub(super) non_ascii: bool,
+    /// What its strings are not.
+    pub(super) lacks: Lacks,
+}
+
+/// The value in `bytes`, at least a block of them, whose bracket stands at `at`. `None` if it is not balanced, deeper than `depth_max`, holds
 /// a control character in a string, or a backslash elsewhere. Linear in what lies before the end, and
 /// some blocks.
 #[inline(always)]
@@ -28,7 +38,7 @@ pub(super) fn end<B: Blocks>(
     bytes: &[u8],
     at: usize,
     depth_max: usize,
-) -> Option<(usize, bool)> {
+) -> Option<Nested> {
     let mut room = Room::new();
     let mut inside = [0; BLOCKS_MAX];
     let mut open = Open::new();
@@ -41,7 +51,9 @@ pub(super) fn end<B: Blocks>(
         let (next, unplain) = batch.read(bytes, at, blocks_max)?;
         non_ascii |= unplain && batch.strings_are_fine(&bytes[..next], at)?;
         if let Some(last) = open.walk(&bytes[at..], batch.brackets.written(), depth_max) {
-            return open.balanced().then_some((at + last as usize + 1, non_ascii));
+            let end = at + last as usize + 1;
+            let lacks = batch.strings.lacks();
+            return open.balanced().then_some(Nested { end, non_ascii, lacks });
         }
         (at, strings, blocks_max) = (next, batch.strings, BLOCKS_MAX);
     }
@@ -90,6 +102,12 @@ impl<B: Blocks> Batch<'_, B> {
         let backslashes = masks.backslashes >> passed;
         let quotes = masks.quotes >> passed & !self.strings.escaped(backslashes);
         let inside = self.strings.inside(self.blocks.parity(quotes));
+        self.strings.note(quotes & inside, quotes & !inside);
+        if backslashes != 0 {
+            let u = self.blocks.equal_to(block, b'u') >> passed;
+            // What a last byte escapes is not seen here.
+            self.strings.unicode |= backslashes & (u >> 1 | 1 << (BLOCK_BYTES - 1));
+        }
         self.inside[start as usize / BLOCK_BYTES % BLOCKS_MAX] = inside;
         self.brackets.push(self.blocks, masks.brackets >> passed & !inside, start);
         backslashes & !inside
@@ -130,6 +148,12 @@ struct Strings {
     inside: u64,
     /// 1 if the last block ended with a backslash that escapes the first byte of the next.
     escape: u64,
+    /// Not 0: there was a `\u`, or maybe one.
+    unicode: u64,
+    /// Not 0: there was a string of three bytes.
+    triples: u64,
+    /// The places of the last four bytes of the last block, from 0 on, where a string began.
+    begun: u64,
 }
 
 impl Strings {
@@ -139,6 +163,18 @@ impl Strings {
         let inside = parity ^ self.inside;
         self.inside = ((inside as i64) >> 63) as u64;
         inside
+    }
+
+    /// Takes note of what a block's strings are, by their opening and closing quotes.
+    #[inline(always)]
+    fn note(&mut self, opening: u64, closing: u64) {
+        self.triples |= opening & closing >> 4 | self.begun & closing;
+        self.begun = opening >> (BLOCK_BYTES - 4);
+    }
+
+    #[inline(always)]
+    fn lacks(&self) -> Lacks {
+        Lacks::new(self.unicode == 0, self.triples == 0)
     }
 
     /// The bytes of a block that a backslash escapes.

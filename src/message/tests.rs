@@ -277,3 +277,42 @@ fn the_fast_ways_agree() {
         }
     }
 }
+
+/// What is in a body is never said not to be, and what a router looks for in most of them is nearly free to miss.
+///
+/// Goal: `body_may_name` is false only where there is no such name, however it is written. Method: every path, a name
+/// at every place of two blocks, after strings that end in backslashes and quotes; then a body that has neither
+/// `\u` nor strings of three bytes.
+#[test]
+fn names_in_a_body_are_not_missed() {
+    let limits = ParseLimits::default();
+    let parse = |path, body: &str| {
+        let text = format!(r#"{{"type":"t","from":"a://b/c","to":"d://e/f","body":{body}}}"#);
+        Message::parse_by(path, text.into(), &limits).expect("a message")
+    };
+    for path in ScanPath::available() {
+        for padding in 0..=128 {
+            for (before, name, is_there) in [
+                ("", "via", true),
+                ("\\\"", "via", true),
+                ("\\\\", "v\\u0069a", true),
+                ("\\n", "vib", false),
+                ("", "vi", false),
+            ] {
+                let pad = "x".repeat(padding);
+                let body = format!(r#"{{"{pad}":"{before}","{name}":"g://h/i","{pad}":1}}"#);
+                let message = parse(path, &body);
+                assert_eq!(message.body_text(&["via"]).is_some(), is_there, "{body}");
+                assert!(!is_there || message.body_may_name("\"via\""), "{}: {body}", path.name());
+            }
+        }
+        let fast = path.name() != "exact";
+        let message = parse(
+            path,
+            r#"{"attribute":"messages","value":[{"at":17,"text":"Good \"morning\"."}]}"#,
+        );
+        assert_eq!(message.envelope.body_lacks.triples(), fast);
+        assert_eq!(message.envelope.body_lacks.unicode(), fast);
+        assert!(!message.body_may_name("\"via\""));
+    }
+}
