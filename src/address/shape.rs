@@ -44,77 +44,87 @@ impl Work for Usual<'_> {
     #[inline(always)]
     fn with<B: Blocks>(self, blocks: B) -> Option<Shape> {
         let text = self.0.strip_suffix('/').unwrap_or(self.0).as_bytes();
-        let seen = match text.split_first_chunk::<BLOCK_BYTES>() {
-            Some((first, rest)) if rest.len() <= BLOCK_BYTES => {
-                // The last block overlaps the first.
-                let overlap = (BLOCK_BYTES - rest.len()) as u32;
-                let last = Seen::of(blocks, text.last_chunk()?)?.behind(overlap);
-                Seen::joined(Seen::of(blocks, first)?, last)
+        let (len, first) = (text.len(), text.first_chunk::<BLOCK_BYTES>());
+        if len > 2 * BLOCK_BYTES || text.last() == Some(&b'/') {
+            return None;
+        }
+        let seen = match first {
+            Some(first) if len == BLOCK_BYTES => Seen::of(blocks, first)?,
+            Some(first) => {
+                let last = Seen::of(blocks, text.last_chunk()?)?;
+                Seen::joined(Seen::of(blocks, first)?, last, (2 * BLOCK_BYTES - len) as u32)
             }
-            Some(_) => return None,
             None => {
                 // No letter of an address matters.
                 let mut block = [b'a'; BLOCK_BYTES];
-                block[..text.len()].copy_from_slice(text);
+                block[..len].copy_from_slice(text);
                 Seen::of(blocks, &block)?
             }
         };
-        seen.shape(text.len())
+        seen.shape(len)
     }
 }
 
-/// What matters of up to 128 bytes, all of them printable ASCII.
+/// What matters of up to 128 bytes, all of them printable ASCII: a bit a byte, of the first 64 and of those behind.
 #[derive(Clone, Copy)]
 struct Seen {
-    slashes: u128,
-    dots: u128,
+    slashes: [u64; 2],
+    /// What is a slash or a dot.
+    marks: [u64; 2],
     /// Of the first 64 bytes.
     colons: u64,
 }
 
 impl Seen {
-    /// `None` if a byte is no printable ASCII.
+    /// Of one block. `None` if a byte is no printable ASCII.
     #[inline(always)]
     fn of<B: Blocks>(blocks: B, block: &Block) -> Option<Seen> {
         if blocks.has_unprintable(block) {
             return None;
         }
-        let slashes = blocks.equal_to(block, b'/').into();
-        let dots = blocks.equal_to(block, b'.').into();
-        Some(Seen { slashes, dots, colons: blocks.equal_to(block, b':') })
+        let slashes = blocks.equal_to(block, b'/');
+        let marks = blocks.dots_and_slashes(block);
+        Some(Seen {
+            slashes: [slashes, 0],
+            marks: [marks, 0],
+            colons: blocks.equal_to(block, b':'),
+        })
     }
 
-    /// What stands behind the first `bytes` of this block, which may be all.
+    /// The first block, and a last one whose first `overlap` bytes, not all, are in it.
     #[inline(always)]
-    fn behind(self, bytes: u32) -> Seen {
-        Seen { slashes: self.slashes >> bytes, dots: self.dots >> bytes, ..self }
-    }
-
-    #[inline(always)]
-    fn joined(first: Seen, second: Seen) -> Seen {
+    fn joined(first: Seen, last: Seen, overlap: u32) -> Seen {
         Seen {
-            slashes: first.slashes | second.slashes << BLOCK_BYTES,
-            dots: first.dots | second.dots << BLOCK_BYTES,
+            slashes: [first.slashes[0], last.slashes[0] >> overlap],
+            marks: [first.marks[0], last.marks[0] >> overlap],
             colons: first.colons,
         }
     }
 
-    /// The shape of a text of `len` bytes, if its slashes are those of an address.
+    /// The shape of a text of `len` bytes that does not end with a slash, if its slashes are those of an address.
     #[inline(always)]
     fn shape(self, len: usize) -> Option<Shape> {
+        let ([low, high], marks) = (self.slashes, self.marks);
         let scheme_len = self.colons.trailing_zeros();
-        let pairs = self.slashes & (self.slashes | self.dots) >> 1;
+        let pairs = low & (marks[0] >> 1 | marks[1] << (BLOCK_BYTES - 1));
         let is_usual = (1..=SCHEME_BYTES_MAX).contains(&scheme_len)
             && pairs == 1 << (scheme_len + 1)
-            && self.slashes >> (scheme_len + 2) & 1 == 1
-            && len > scheme_len as usize + 3
-            && self.slashes >> (len - 1) == 0;
+            && low >> (scheme_len + 2) & 1 == 1
+            && high & marks[1] >> 1 == 0
+            && len > scheme_len as usize + 3;
         if !is_usual {
             return None;
         }
-        let path = self.slashes >> (scheme_len + 3);
-        let authority_end = len.min((scheme_len + 3 + path.trailing_zeros()) as usize);
-        let slashes = self.slashes.checked_shr(authority_end as u32).unwrap_or(0) as u64;
+        let path = low >> (scheme_len + 3);
+        let (authority_end, slashes) = if path != 0 {
+            let authority_end = scheme_len + 3 + path.trailing_zeros();
+            (authority_end, low >> authority_end | high << (BLOCK_BYTES as u32 - authority_end))
+        } else if high != 0 {
+            let at = high.trailing_zeros();
+            (BLOCK_BYTES as u32 + at, high >> at)
+        } else {
+            (len as u32, 0)
+        };
         let (scheme_len, authority_end) = (scheme_len as u16, authority_end as u16);
         Some(Shape { scheme_len, authority_end, slashes })
     }

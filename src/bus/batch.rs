@@ -232,8 +232,5 @@ impl<'g> Run<'_, 'g> {
 
 /// `to`, if it is one URL that stands in the bytes as it is meant.
 fn one_address(message: &Message) -> Option<Address<'_>> {
-    match message.to() {
-        To::One(std::borrow::Cow::Borrowed(to)) => Address::parse(to).ok(),
-        _ => None,
-    }
+    Address::parse(message.to_plain()?).ok()
 }

@@ -51,32 +51,29 @@ impl MessageBus {
         ingress: Ingress,
         now: Instant,
     ) -> Result<Posted, PostError> {
-        let guard;
-        let resolved = match message.to() {
-            To::One(to) => {
-                let address = to_address(&to)?;
-                if self.answers_request(&message, &address, now).is_some() {
-                    return Ok(Posted::here(1));
+        let unescaped;
+        let to = match message.to_plain() {
+            Some(to) => to,
+            None => match message.to() {
+                To::One(to) => {
+                    unescaped = to.into_owned();
+                    &unescaped
                 }
-                guard = crossbeam_epoch::pin();
-                let mut found = Match::default();
-                self.table.look_up(&address, &mut found, &guard);
-                match self.taker(&found, ingress, &guard) {
-                    Some(listener) => Resolved::ToOne(listener),
-                    None => {
-                        let (table, own) = (&self.table, &self.own);
-                        Resolved::To(resolve_found(table, own, &address, &mut found, &guard))
-                    }
-                }
-            }
-            To::Many(urls) => return self.post_copies(&message, &urls, ingress, now),
+                To::Many(urls) => return self.post_copies(&message, &urls, ingress, now),
+            },
         };
-        Ok(match resolved {
-            Resolved::ToOne(listener) => {
-                self.give_one(listener, Delivery { message, ingress, hop: None })
-            }
-            Resolved::To(resolution) => self.send_one(message, ingress, resolution, now),
-        })
+        let address = to_address(to)?;
+        if self.answers_request(&message, &address, now).is_some() {
+            return Ok(Posted::here(1));
+        }
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        self.table.look_up(&address, &mut found, &guard);
+        if let Some(listener) = self.taker(&found, ingress, &guard) {
+            return Ok(self.give_one(listener, Delivery { message, ingress, hop: None }));
+        }
+        let resolution = resolve_found(&self.table, &self.own, &address, &mut found, &guard);
+        Ok(self.send_one(message, ingress, resolution, now))
     }
 
     /// To each of `urls` a copy of its own.
@@ -372,13 +369,6 @@ impl MessageBus {
                 Address::parse(&via).is_ok_and(|via| is_stub_of(&self.own.runtime, &via))
             })
     }
-}
-
-/// Where a message goes.
-enum Resolved<'g> {
-    /// To this listener, and nobody else.
-    ToOne(&'g Listener),
-    To(Resolution<'g>),
 }
 
 /// Where those are noted who refuse their copy for one target.

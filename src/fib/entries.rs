@@ -97,10 +97,21 @@ pub(super) unsafe fn all(word: Word, arena: &Arena) -> SmallVec<[Entry; 4]> {
     entries
 }
 
-/// The target of a word that is one route, which most are.
-#[inline]
-pub(super) fn route(word: Word) -> Option<Target> {
-    (word.kind() == ROUTE).then(|| Target(word.value()))
+/// A word that is one route, or one listener for a prefix and what lies below, as nearly all are.
+pub(super) enum Usual {
+    Route(Target),
+    Listener(Target),
+    /// No entry, or something else.
+    Other,
+}
+
+#[inline(always)]
+pub(super) fn usual(word: Word) -> Usual {
+    match word.kind() {
+        ROUTE => Usual::Route(Target(word.value())),
+        LISTENER => Usual::Listener(Target(word.value())),
+        _ => Usual::Other,
+    }
 }
 
 fn is_route(entry: &Entry) -> bool {

@@ -18,6 +18,14 @@ impl Match {
         self.publish = false;
     }
 
+    /// Takes in the one listener on the prefix of `length` bytes, which all earlier ones were shorter than.
+    #[inline(always)]
+    pub(super) fn take_listener(&mut self, target: Target, length: u16) {
+        self.listeners.clear();
+        self.listeners.push(target);
+        self.listener_len = length;
+    }
+
     /// Takes in an entry on the prefix of `length` bytes, which no earlier one was longer than; the
     /// entries of one prefix come in order. `is_whole`: this prefix is all of the address.
     #[inline]

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 use super::{
     Match,
     arena::Record,
-    entries,
+    entries::{self, Usual},
     hash::{Hash, PREFIXES_MAX, Prefix},
     line::{Guess, Line},
     node::Node,
@@ -47,13 +47,34 @@ impl Fib {
         if let Some(first) = first {
             self.table.directory.prefetch(first.hash);
         }
-        let guard = epoch::pin();
-        let reading = Reading { table: &self.table, guard: &guard };
+        self.look_up_first(to, first, found, &epoch::pin());
+    }
+
+    /// The same under a guard of the caller's, under which what was found may be followed.
+    ///
+    /// # Panics
+    /// If `guard` belongs to another collector than crossbeam-epoch's default one: it would protect nothing.
+    #[inline]
+    pub fn look_up_under(&self, to: &Address<'_>, found: &mut Match, guard: &Guard) {
+        let is_default = guard.collector().is_none_or(|its| its == epoch::default_collector());
+        assert!(is_default, "the guard of a foreign collector does not protect a table");
+        self.look_up_first(to, self.table.hasher.first(to), found, guard);
+    }
+
+    #[inline]
+    fn look_up_first(
+        &self,
+        to: &Address<'_>,
+        first: Option<Prefix>,
+        found: &mut Match,
+        guard: &Guard,
+    ) {
+        let reading = Reading { table: &self.table, guard };
         let Some(first) = first else {
             reading.begin(to, found);
             return;
         };
-        let line = reading.table.directory.lines(first.hash, &guard).home_line(first.hash);
+        let line = reading.table.directory.lines(first.hash, guard).home_line(first.hash);
         if let Some(node) = reading.first_node(to, first, line.guess(first.hash), found) {
             let mut journeys = [Journey { number: 0, end: first.end, node, until: 0 }];
             let found = slice::from_mut(found);
@@ -322,14 +343,15 @@ impl<'g> Reading<'g> {
     /// Takes in the entries of the prefix of `length` bytes.
     #[inline(always)]
     fn take(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
-        if let Some(target) = entries::route(word) {
-            (found.route, found.route_len) = (Some(target), length as u16);
-        } else if word != Word::NONE {
-            self.take_others(word, length, to, found);
+        match entries::usual(word) {
+            Usual::Route(target) => (found.route, found.route_len) = (Some(target), length as u16),
+            Usual::Listener(target) => found.take_listener(target, length as u16),
+            Usual::Other if word == Word::NONE => {}
+            Usual::Other => self.take_others(word, length, to, found),
         }
     }
 
-    /// The same for what is not one route.
+    /// The same for what is neither one route nor one listener.
     #[inline(never)]
     fn take_others(self, word: Word, length: usize, to: &Address<'_>, found: &mut Match) {
         let is_whole = length == to.as_str().len();

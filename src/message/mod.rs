@@ -157,6 +157,13 @@ impl Message {
         if raw.starts_with('[') { To::Many(urls(raw)) } else { To::One(self.string(Member::To)) }
     }
 
+    /// `to`, if it is one URL that stands in the bytes as it is meant, without escapes: nearly always.
+    #[inline]
+    pub fn to_plain(&self) -> Option<&str> {
+        let raw = self.raw(Member::To)?.strip_prefix('"')?;
+        if self.envelope.is_escaped(Member::To) { None } else { raw.strip_suffix('"') }
+    }
+
     /// The raw text of `body` (an object), if there is one. O(1).
     #[inline]
     pub fn body(&self) -> Option<&str> {
@@ -189,12 +196,16 @@ impl Message {
     /// before [`Message::body_member`], and nearly free for names of three bytes.
     ///
     /// O(length of the body).
+    #[inline]
     pub fn body_may_name(&self, name: &str) -> bool {
-        let (Some(body), lacks) = (self.body(), self.envelope.body_lacks) else { return false };
+        let lacks = self.envelope.body_lacks;
         let is_triple = name.len() == 5 && name.ends_with('"');
-        if is_triple && lacks.triples() && lacks.unicode() {
-            return false;
-        }
+        let lacks_it = is_triple && lacks.triples() && lacks.unicode();
+        !lacks_it && self.body_has_name(name, is_triple)
+    }
+
+    fn body_has_name(&self, name: &str, is_triple: bool) -> bool {
+        let (Some(body), lacks) = (self.body(), self.envelope.body_lacks) else { return false };
         let has = |what: &[u8]| memchr::memmem::find(body.as_bytes(), what).is_some();
         // Letters are escaped as `\u` only.
         (!is_triple || !lacks.triples()) && has(name.as_bytes()) || !lacks.unicode() && has(b"\\u")

@@ -124,8 +124,9 @@ impl RoutingTable {
     }
 
     /// Looks `to` up. No lock. Hold `guard` from here until the places found have been read.
-    pub fn look_up(&self, to: &Address<'_>, found: &mut Match, _guard: &Guard) {
-        self.fib.look_up(to, found);
+    #[inline]
+    pub fn look_up(&self, to: &Address<'_>, found: &mut Match, guard: &Guard) {
+        self.fib.look_up_under(to, found, guard);
     }
 
     /// The same for several addresses, each into its own of `found`, with their memory accesses overlapped.

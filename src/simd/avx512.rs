@@ -87,6 +87,12 @@ impl Blocks for Avx512 {
     }
 
     #[inline(always)]
+    fn dots_and_slashes(self, block: &Block) -> u64 {
+        let block = self.load(block);
+        self.equal(block, b'.') | self.equal(block, b'/')
+    }
+
+    #[inline(always)]
     fn has_unprintable(self, block: &Block) -> bool {
         let block = self.load(block);
         // Above 0x7e are 0x7f and what is negative.

@@ -121,6 +121,9 @@ pub(crate) trait Blocks: Copy {
     /// `byte`, which is ASCII.
     fn equal_to(self, block: &Block, byte: u8) -> u64;
 
+    /// `.` and `/`.
+    fn dots_and_slashes(self, block: &Block) -> u64;
+
     /// Whether any byte is no printable ASCII: below 0x20, or above 0x7e.
     fn has_unprintable(self, block: &Block) -> bool;
 

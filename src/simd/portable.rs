@@ -49,6 +49,12 @@ impl Blocks for Portable {
     }
 
     #[inline(always)]
+    fn dots_and_slashes(self, block: &Block) -> u64 {
+        // The lowest bit is all that tells them apart.
+        gather(block, |word| !(differs(word & !TOPS | ONES, b'/') | word))
+    }
+
+    #[inline(always)]
     fn has_unprintable(self, block: &Block) -> bool {
         let odd = |word: u64| unplain(word) | !differs(word & !TOPS, 0x7f);
         words(block).into_iter().fold(0, |all, word| all | odd(word)) & TOPS != 0
