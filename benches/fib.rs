@@ -20,7 +20,7 @@
 //!
 //! At 10 M matchit is left out (14 GB, by what it needs at 1 M), and edits are not timed.
 
-#[path = "support/counting.rs"]
+#[path = "../tests/support/counting.rs"]
 mod counting;
 #[path = "support/fib_edits.rs"]
 mod fib_edits;
