@@ -4,6 +4,7 @@
 //! messages are updates and one is a response; the body is chat lines, objects in an array with numbers and texts of
 //! any length, every other text with escapes. It fills its size to the byte. No two messages are alike, and all follow
 //! from the seed. It posts nothing and times nothing.
+#![allow(dead_code)] // Each bench takes what it needs.
 
 use crate::workload::{Names, Random, SEED, SEED_OTHERS, Spread, below};
 
