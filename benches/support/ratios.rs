@@ -132,8 +132,11 @@ impl Ratios {
             return;
         }
         let mut csv = "case,ours,rival,rival_name,ratio,unit\n".to_owned();
+        let longest = |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).len()).max();
+        let cases = longest(|row| &row.case).unwrap_or(0);
+        let rivals = longest(|row| &row.rival_name).unwrap_or(0);
         println!(
-            "{:<26}{:>10}{:>12}  {:<28}{:>8}  unit",
+            "{:<cases$}{:>12}{:>12}  {:<rivals$}{:>9}  unit",
             "case", "ours", "rival", "against", "ratio"
         );
         for row in &self.rows {
@@ -143,7 +146,7 @@ impl Ratios {
                 format!("  instructions {ours:.1} to {rival:.1}")
             });
             println!(
-                "{case:<26}{ours:>10.decimals$}{rival:>12.decimals$}  {rival_name:<28}{ratio:>7.2}x  {unit}{counted}"
+                "{case:<cases$}{ours:>12.decimals$}{rival:>12.decimals$}  {rival_name:<rivals$}{ratio:>8.2}x  {unit}{counted}"
             );
             writeln!(
                 csv,
