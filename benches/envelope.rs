@@ -1,16 +1,18 @@
 //! What it costs to know where a message goes: our scan, which checks the whole message, beside serde_json (a
-//! borrowed struct whose body is passed over), simd-json (a tape of everything, all buffers reused) and sonic-rs
-//! (four paths, checked and not). Every answer is checked before anything is timed.
+//! borrowed struct whose body is passed over), simd-json (a tape of everything, all buffers reused) and
+//! sonic-rs (four paths, checked and not). Every answer is checked before anything is timed.
 //!
-//! A case has the size of its bodies in its name, from 64 bytes to 64 KB; some 190 bytes of header come on top. Each is
-//! a set of messages from `support/messages.rs`, no two alike, so that no branch is learnt by heart.
+//! A case has the size of its bodies in its name, from 64 bytes to 64 KB; some 190 bytes of header come on
+//! top. Each is a set of messages from `support/messages.rs`, no two alike, so that no branch is learnt by
+//! heart.
 //!
-//! * `env-400`, and so on: header first; `env-400-body-first`: `body` before all else. Against the two rivals that
-//!   read the message to its end. simd-json unescapes in place, so each of its runs gets a copy of the message, as a
-//!   router would have to make one. It does not see that a member is given twice; serde_json does.
-//! * `…-lazy`: the same work of ours, against sonic-rs, which looks at nothing behind the last member that it was
-//!   asked for, `get_many_unchecked` not even at what it passes over. The larger the body behind the header, the less
-//!   of the message it has seen.
+//! * `env-400`, and so on: header first; `env-400-body-first`: `body` before all else. Against the two rivals
+//!   that read the message to its end. simd-json unescapes in place, so each of its runs gets a copy of the
+//!   message, as a router would have to make one. It does not see that a member is given twice; serde_json
+//!   does.
+//! * `…-lazy`: the same work of ours, against sonic-rs, which looks at nothing behind the last member that it
+//!   was asked for, `get_many_unchecked` not even at what it passes over. The larger the body behind the
+//!   header, the less of the message it has seen.
 //! * `env-1k-avx2` and the like, `env-portable`: each path of ours that this machine has, by name.
 //!
 //! ```text

@@ -1,25 +1,29 @@
-//! What a message costs from bytes in to its listener's queue, to a live peer's and to a Message Node's: one at a time
-//! and in batches.
+//! What a message costs from bytes in to its listener's queue, to a live peer's and to a Message Node's: one
+//! at a time and in batches.
 //!
-//! A message with a body of 400 bytes (`support/messages.rs`) is posted to one of 1, 1,000 or 100,000 addresses, names
-//! of 71 bytes over 3,000 domains, every other one to an address one to three segments below. Each side has its own
-//! buffers, which go round: what is drained is posted again, so nothing but the route itself makes or shares a
-//! `Bytes`. Draining is part of what is timed; that a round of messages is in the caches when it is posted, as after a
-//! read from a socket, is made sure of before. The names are all over the table, which is not. All must hand out the
-//! same bytes in the same order, in the buffers that they came in, before anything is timed.
+//! A message with a body of 400 bytes (`support/messages.rs`) is posted to one of 1, 1,000 or 100,000
+//! addresses, names of 71 bytes over 3,000 domains, every other one to an address one to three segments
+//! below. Each side has its own buffers, which go round: what is drained is posted again, so nothing but the
+//! route itself makes or shares a `Bytes`. Draining is part of what is timed; that a round of messages is in
+//! the caches when it is posted, as after a read from a socket, is made sure of before. The names are all
+//! over the table, which is not. All must hand out the same bytes in the same order, in the buffers that they
+//! came in, before anything is timed.
 //!
-//! * `route-1`, `-1k`, `-100k`: each address has a listener, all have one queue. `-zipf`: as often as Zipf's law says.
+//! * `route-1`, `-1k`, `-100k`: each address has a listener, all have one queue. `-zipf`: as often as Zipf's
+//!   law says.
 //! * `-peer`: they live behind one live peer that has agreed on no stream, so nothing is numbered.
-//! * `-numbered`: the same with a stream: the hand-over numbers and keeps each message, and the other side acknowledges
-//!   each round of 256, as it would; reading that word and letting go of the round is timed, too.
-//! * `-stub`: by the Message Node of our own domain, of addresses that were looked up in vain. `-stub-numbered`: of
-//!   addresses behind a peer with a stream, but without a connection.
+//! * `-numbered`: the same with a stream: the hand-over numbers and keeps each message, and the other side
+//!   acknowledges each round of 256, as it would; reading that word and letting go of the round is timed,
+//!   too.
+//! * `-stub`: by the Message Node of our own domain, of addresses that were looked up in vain.
+//!   `-stub-numbered`: of addresses behind a peer with a stream, but without a connection.
 //! * `…-batch`: by `post_batch`, 256 at a time.
 //!
-//! The rivals are the obvious way: read the message with `serde_json`, look for the longest prefix of `to` in a hash
-//! map by cutting at each `/`, and send the bytes into a bounded crossbeam channel. They do less than we do: no check
-//! of the form of `from` and `to`, none of `body.via`, one listener a prefix, no bound in bytes, no counters, and
-//! they number and keep nothing. They have no batches: theirs are the same rounds, one at a time.
+//! The rivals are the obvious way: read the message with `serde_json`, look for the longest prefix of `to` in
+//! a hash map by cutting at each `/`, and send the bytes into a bounded crossbeam channel. They do less than
+//! we do: no check of the form of `from` and `to`, none of `body.via`, one listener a prefix, no bound in
+//! bytes, no counters, and they number and keep nothing. They have no batches: theirs are the same rounds,
+//! one at a time.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench route            # criterion, then the table of ratios

@@ -1,11 +1,12 @@
 //! What routing a message costs in memory: nothing.
 //!
-//! Goal: no allocation and no copy for a routed message, whoever gets it and by whatever way, one at a time and in
-//! batches; one receiver has the buffer itself, several share it. Where something is allocated all the same, it is said
-//! here what, and held: see [`Buffers`] and the tests named `…_costs_…`. Method: an allocator that counts what this
-//! thread asks for, and the addresses of the buffers: a copy would need somewhere to go. The queues have held as
-//! much before, since a queue that grows does allocate. All of it is one test: what edits give back is given back by
-//! whichever thread comes by, and another test's would be counted here.
+//! Goal: no allocation and no copy for a routed message, whoever gets it and by whatever way, one at a time
+//! and in batches; one receiver has the buffer itself, several share it. Where something is allocated all the
+//! same, it is said here what, and held: see [`Buffers`] and the tests named `…_costs_…`. Method: an
+//! allocator that counts what this thread asks for, and the addresses of the buffers: a copy would need
+//! somewhere to go. The queues have held as much before, since a queue that grows does allocate. All of it is
+//! one test: what edits give back is given back by whichever thread comes by, and another test's would be
+//! counted here.
 
 #[path = "support/agreed.rs"]
 mod agreed;
@@ -84,7 +85,7 @@ impl Buffers {
         (0..MESSAGES).map(&mut message).collect()
     }
 
-    /// What may be asked for when each message gets a second holder for the first time.
+    /// What may be asked for, at most, when each message gets a second holder for the first time.
     fn shared(self) -> Asked {
         match self {
             Buffers::Pieces => Asked::NOTHING,

@@ -1,9 +1,10 @@
-//! The messages of all benches: some 190 bytes of header and a body of the size that the case has in its name.
+//! The messages of all benches: some 190 bytes of header and a body of the size that the case has in its
+//! name.
 //!
-//! `from` and `to` are names of `workload.rs`, every other `to` an address one to three segments below. Three of four
-//! messages are updates and one is a response; the body is chat lines, objects in an array with numbers and texts of
-//! any length, every other text with escapes. It fills its size to the byte. No two messages are alike, and all follow
-//! from the seed. It posts nothing and times nothing.
+//! `from` and `to` are names of `workload.rs`, every other `to` an address one to three segments below. Three
+//! of four messages are updates and one is a response; the body is chat lines, objects in an array with
+//! numbers and texts of any length, every other text with escapes. It fills its size to the byte. No two
+//! messages are alike, and all follow from the seed. It posts nothing and times nothing.
 #![allow(dead_code)] // Each bench takes what it needs.
 
 use crate::workload::{Names, Random, SEED, SEED_OTHERS, Spread, below};

@@ -1,4 +1,5 @@
-//! Ratios to rivals: both sides in turns within one run, medians, a table, and a file of comma-separated values.
+//! Ratios to rivals: both sides in turns within one run, medians, a table, and a file of comma-separated
+//! values.
 //!
 //! Not a bench of its own and not for absolute figures; criterion gives those.
 #![allow(dead_code)] // Each bench takes what it needs.
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 101;
 /// Calls of each side where a call says how long it took.
 const CALLS_TIMED: usize = 1_001;
-/// How long one side runs in one round: long beside the clock's steps, short beside what else the machine does.
+/// How long one side runs in one round: long beside the clock's steps, short beside what else the machine
+/// does.
 const ROUND: Duration = Duration::from_micros(500);
 
 /// The rows of one bench.

@@ -1,5 +1,5 @@
-//! Our side of the route bench: a bus with many addresses behind one end, which is a listener's queue, a direct link or
-//! the queue of a Message Node's stub.
+//! Our side of the route bench: a bus with many addresses behind one end, which is a listener's queue, a
+//! direct link or the queue of a Message Node's stub.
 
 use std::{sync::Arc, time::Instant};
 
@@ -59,8 +59,8 @@ impl Ours {
         Ours::new(bus, End::away(queue, None))
     }
 
-    /// All of `urls` live behind one peer that has given a stream: by the direct link if it is live, else by the
-    /// stub of a Message Node.
+    /// All of `urls` live behind one peer that has given a stream: by the direct link if it is live, else by
+    /// the stub of a Message Node.
     pub(crate) fn numbered(urls: &[Url], items_max: usize, is_live: bool) -> Self {
         // The stream is announced on the link before its first number.
         let agreed = Agreed::new(OURS, THEIRS, items_max + 1, Instant::now());

@@ -1,8 +1,8 @@
 //! The one workload of all benches: names of 71 bytes over 3,000 domains, and what is looked up among them.
 //!
-//! Everything follows from a seed, so each run and each rival sees the same. A name follows from the seed and its
-//! number alone, so ten million of them need no memory. It times nothing and knows no table. Messages to these names
-//! are made in `messages.rs`.
+//! Everything follows from a seed, so each run and each rival sees the same. A name follows from the seed and
+//! its number alone, so ten million of them need no memory. It times nothing and knows no table. Messages to
+//! these names are made in `messages.rs`.
 #![allow(dead_code)] // Each bench takes what it needs.
 
 use std::fmt::Write as _;
@@ -59,8 +59,8 @@ impl Names {
     }
 }
 
-/// Addresses in one piece of memory. Each is followed by a `/`, which [`Address::parse`] passes over and a trie of
-/// bytes needs to see where a prefix may end.
+/// Addresses in one piece of memory. Each is followed by a `/`, which [`Address::parse`] passes over and a
+/// trie of bytes needs to see where a prefix may end.
 #[derive(Default)]
 pub(crate) struct Texts {
     text: String,
@@ -171,8 +171,8 @@ impl Random {
         self.next() % bound
     }
 
-    /// A number below `count`, by Zipf's law with exponent 1. Which numbers are the wanted ones is mixed, so that
-    /// they don't stand beside each other in a table that was filled in order.
+    /// A number below `count`, by Zipf's law with exponent 1. Which numbers are the wanted ones is mixed, so
+    /// that they don't stand beside each other in a table that was filled in order.
     fn zipf(&mut self, count: usize) -> usize {
         /// A prime: with any `count` that it does not divide, `rank * MIX % count` takes each value once.
         const MIX: u64 = 2_654_435_761;

@@ -47,7 +47,8 @@ pub(super) fn several_listeners_share_one_buffer() {
         for buffers in BUFFERS {
             let messages = buffers.messages(TO);
             let expected = places(&messages);
-            assert_eq!(post(&bus, messages, in_batches), buffers.shared());
+            let asked = post(&bus, messages, in_batches);
+            assert!(asked.is_within(buffers.shared()), "{buffers:?}: {asked:?}");
             for sink in &sinks {
                 assert_eq!(places(&drained(sink)), expected);
             }
@@ -55,7 +56,8 @@ pub(super) fn several_listeners_share_one_buffer() {
     }
 }
 
-/// Two listeners, a remote runtime that has subscribed and gets it numbered, and, as it is published, the Message Node.
+/// Two listeners, a remote runtime that has subscribed and gets it numbered, and, as it is published, the
+/// Message Node.
 pub(super) fn listeners_a_subscriber_and_the_way_out_share_one_buffer() {
     for in_batches in [false, true] {
         let agreed = Agreed::new(OURS, THEIRS, crate::MESSAGES + 1, Instant::now());
@@ -75,7 +77,8 @@ pub(super) fn listeners_a_subscriber_and_the_way_out_share_one_buffer() {
         for buffers in BUFFERS {
             let messages = buffers.messages(TO);
             let expected = places(&messages);
-            assert_eq!(post(&bus, messages, in_batches), buffers.shared());
+            let asked = post(&bus, messages, in_batches);
+            assert!(asked.is_within(buffers.shared()), "{buffers:?}: {asked:?}");
             drain().iter().for_each(|taken| assert_eq!(places(taken), expected));
         }
     }

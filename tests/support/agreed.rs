@@ -1,5 +1,6 @@
-//! Two runtimes that have agreed on streams, as far as their peers know: a direct way is open, nothing is under way by
-//! a Message Node, and what leaves from now on is numbered. For tests and benches of the data plane.
+//! Two runtimes that have agreed on streams, as far as their peers know: a direct way is open, nothing is
+//! under way by a Message Node, and what leaves from now on is numbered. For tests and benches of the data
+//! plane.
 //!
 //! It is driven by hand and has no timer: nothing is repeated, nothing is given up.
 #![allow(dead_code)] // Each takes what it needs.

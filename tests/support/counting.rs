@@ -1,8 +1,9 @@
-//! A global allocator that counts: bytes that are live in the whole process, and what the calling thread has asked
-//! for. Bytes are those asked for, without what the allocator needs itself, which is much the same for all.
+//! A global allocator that counts: bytes that are live in the whole process, and what the calling thread has
+//! asked for. Bytes are those asked for, without what the allocator needs itself, which is much the same for
+//! all.
 //!
-//! For tests and benches; each that has this file counts everything in its process. It costs four additions an
-//! allocation, on every side of a bench that uses it.
+//! For tests and benches; each that has this file counts everything in its process. It costs four additions
+//! an allocation, on every side of a bench that uses it.
 #![allow(dead_code)] // Each takes what it needs.
 
 use std::{
@@ -34,6 +35,11 @@ pub(crate) struct Asked {
 
 impl Asked {
     pub(crate) const NOTHING: Asked = Asked { times: 0, bytes: 0 };
+
+    /// True if neither is more than in `bound`.
+    pub(crate) fn is_within(self, bound: Asked) -> bool {
+        self.times <= bound.times && self.bytes <= bound.bytes
+    }
 }
 
 /// What this thread asks for in the course of `work`.
@@ -51,8 +57,8 @@ fn count_asked(bytes: usize) {
 
 struct Counting;
 
-// SAFETY: every call is handed on to `System` as it is; the counters have no part in what memory is given out, and
-// that of a thread is a constant without a destructor, which needs no allocation itself.
+// SAFETY: every call is handed on to `System` as it is; the counters have no part in what memory is given
+// out, and that of a thread is a constant without a destructor, which needs no allocation itself.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE_BYTES.fetch_add(layout.size(), Relaxed);
