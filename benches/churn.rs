@@ -1,18 +1,22 @@
-//! Whether readers notice a writer that makes 100,000 edits a second, and what reading costs that takes no lock.
+//! Whether readers notice a writer that makes 100,000 edits a second, and what reading costs that takes no
+//! lock.
 //!
-//! 200,000 prefixes stand still, 20,000 come and go. Readers look up what stands still, 32 at a time, uniform; the
-//! writer edits in a burst each millisecond. Every round measures each table in quiet and in churn, one after the
-//! other; a row holds medians of all their samples. There are as many readers as the machine has cores beside the
-//! writer's. The same readers on the same prefixes behind a `RwLock` and an `ArcSwap` (`support/churn_tables.rs` says
-//! of what) are the rivals; all give the same answers before anything is timed.
+//! 200,000 prefixes stand still, 20,000 come and go. Readers look up what stands still, 32 at a time,
+//! uniform; the writer edits in a burst each millisecond. Every round measures each table in quiet and in
+//! churn, one after the other; a row holds medians of all their samples. There are as many readers as the
+//! machine has cores beside the writer's. The same readers on the same prefixes behind a `RwLock` and an
+//! `ArcSwap` (`support/churn_tables.rs` says of what) are the rivals; all give the same answers before
+//! anything is timed.
 //!
-//! * `churn-readers`: ns a look-up in churn, against quiet. `-instructions`: the same by hardware counters; the row
-//!   is missing on a machine that lends none. `-rwlock`, `-arc-swap`: how much the rivals' readers notice.
+//! * `churn-readers`: ns a look-up in churn, against quiet. `-instructions`: the same by hardware counters;
+//!   the row is missing on a machine that lends none. `-rwlock`, `-arc-swap`: how much the rivals' readers
+//!   notice.
 //! * `churn-rwlock`, `churn-arc-swap` (and `quiet-…`): ns a look-up, ours against theirs.
 //! * `two-readers`: look-ups of two threads against one, in quiet.
 //! * `section-…`: entering and leaving a read, on one thread, without any look-up.
-//! * `churn-pace`: that the writer kept its pace. `churn-retired`, `churn-retired-stalled`: the most that waited to be
-//!   freed in these rounds, and after 1,000,000 edits while a reader stood still, against a bound of 64 MiB.
+//! * `churn-pace`: that the writer kept its pace. `churn-retired`, `churn-retired-stalled`: the most that
+//!   waited to be freed in these rounds, and after 1,000,000 edits while a reader stood still, against a
+//!   bound of 64 MiB.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench churn             # criterion, then the table of ratios
@@ -61,8 +65,8 @@ const PLAN: Plan =
     Plan { still: 200_000, ring: 40_000, look_ups: 1 << 17, rounds: 61, stalled_edits: 1_000_000 };
 const TEST: Plan =
     Plan { still: 1_000, ring: 400, look_ups: 1 << 10, rounds: 3, stalled_edits: 1_000 };
-/// Look-ups that are timed together: a millisecond and more, so that each sample has its share of a burst, and
-/// short beside the time slices of a busy machine.
+/// Look-ups that are timed together: a millisecond and more, so that each sample has its share of a burst,
+/// and short beside the time slices of a busy machine.
 const SAMPLE: usize = 1 << 14;
 /// Sections that one call enters and leaves.
 const SECTIONS: usize = 1_000;
@@ -265,7 +269,8 @@ fn instructions(rounds: &[Measured]) -> Option<f64> {
     rounds.iter().map(each).collect::<Option<Vec<_>>>().map(median)
 }
 
-/// What a reader pays to enter and leave, before it looks at anything. Ours pins once for a look-up or a batch.
+/// What a reader pays to enter and leave, before it looks at anything. Ours pins once for a look-up or a
+/// batch.
 fn sections(criterion: &mut Criterion, ratios: &mut Ratios) {
     let shared = Arc::new(7_u64);
     let (swap, lock) = (ArcSwap::new(Arc::clone(&shared)), RwLock::new(7_u64));

@@ -1,10 +1,19 @@
 //! What it costs to know where a message goes: our scan, which checks the whole message, beside serde_json (a
-//! borrowed struct whose body is passed over), simd-json (a tape of everything, all buffers reused) and sonic-rs
-//! (four paths; behind the last of them it looks at nothing). Every answer is checked before anything is timed.
+//! borrowed struct whose body is passed over), simd-json (a tape of everything, all buffers reused) and
+//! sonic-rs (four paths, checked and not). Every answer is checked before anything is timed.
 //!
-//! Each case is a set of messages from one seed, no two alike, so that no branch is learnt by heart. simd-json
-//! unescapes in place, so each of its runs gets a copy of the message, as a router would have to make one. None
-//! of the rivals but serde_json sees that a member is given twice.
+//! A case has the size of its bodies in its name, from 64 bytes to 64 KB; some 190 bytes of header come on
+//! top. Each is a set of messages from `support/messages.rs`, no two alike, so that no branch is learnt by
+//! heart.
+//!
+//! * `env-400`, and so on: header first; `env-400-body-first`: `body` before all else. Against the two rivals
+//!   that read the message to its end. simd-json unescapes in place, so each of its runs gets a copy of the
+//!   message, as a router would have to make one. It does not see that a member is given twice; serde_json
+//!   does.
+//! * `…-lazy`: the same work of ours, against sonic-rs, which looks at nothing behind the last member that it
+//!   was asked for, `get_many_unchecked` not even at what it passes over. The larger the body behind the
+//!   header, the less of the message it has seen.
+//! * `env-1k-avx2` and the like, `env-portable`: each path of ours that this machine has, by name.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench envelope            # criterion, then the table of ratios
@@ -13,8 +22,12 @@
 
 #[path = "support/envelope_rivals.rs"]
 mod envelope_rivals;
+#[path = "support/messages.rs"]
+mod messages;
 #[path = "support/ratios.rs"]
 mod ratios;
+#[path = "support/workload.rs"]
+mod workload;
 
 use std::hint::black_box;
 
@@ -23,48 +36,58 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use hyperty_router::message::{Message, ParseLimits, ScanPath, To};
 
 use envelope_rivals::{Found, SimdJson, Sonic, serde_json_borrowed};
+use messages::{Order, Recipe};
 use ratios::Ratios;
+use workload::{Names, Spread};
+
+/// Bytes of the body, and what the cases call them.
+const SIZES: [(&str, usize); 5] =
+    [("64", 64), ("400", 400), ("1k", 1 << 10), ("4k", 4 << 10), ("64k", 64 << 10)];
+const ORDERS: [(&str, Order); 2] = [("", Order::HeaderFirst), ("-body-first", Order::BodyFirst)];
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     absolute(&mut criterion);
     criterion.final_summary();
     let mut ratios = Ratios::new("envelope");
-    goals(&mut ratios);
+    for (size, body_bytes) in SIZES {
+        for (tail, order) in ORDERS {
+            let texts = messages(body_bytes, order);
+            against_all(&mut ratios, &format!("env-{size}{tail}"), &texts);
+        }
+    }
     by_path(&mut ratios);
     ratios.finish();
 }
 
-/// The cases that have a goal, each beside all its rivals; the first named is the one of the goal.
-fn goals(ratios: &mut Ratios) {
-    for (case, size, order) in [
-        ("env-400", 400, Order::HeaderFirst),
-        ("env-1k", 1 << 10, Order::HeaderFirst),
-        ("env-1k-body-first", 1 << 10, Order::BodyFirst),
-    ] {
-        let texts = messages(size, order);
-        let mut tape = SimdJson::new(size);
-        against(ratios, case, "simd-json tape", &texts, |text| tape.read(text));
-        against(ratios, case, "serde_json borrowed", &texts, serde_json_borrowed);
-        let sonic = Sonic::new();
-        against(ratios, case, "sonic-rs get_many", &texts, |text| sonic.checked(text));
+/// Ours beside every rival; of each case the rival that the goal names comes first.
+fn against_all(ratios: &mut Ratios, case: &str, texts: &[String]) {
+    let mut tape = SimdJson::new(texts[0].len());
+    let mut tape = |ratios: &mut _| {
+        against(ratios, case, "simd-json tape", texts, |text| tape.read(text));
+    };
+    let borrowed = |ratios: &mut _| {
+        against(ratios, case, "serde_json borrowed", texts, serde_json_borrowed);
+    };
+    if case == "env-64k" {
+        borrowed(ratios);
+        tape(ratios);
+    } else {
+        tape(ratios);
+        borrowed(ratios);
     }
-    let (sonic, texts) = (Sonic::new(), messages(400, Order::HeaderFirst));
-    let rival = "sonic-rs get_many_unchecked";
-    against(ratios, "env-400-lazy", rival, &texts, |text| sonic.unchecked(text));
-    let texts = messages(64 << 10, Order::HeaderFirst);
-    against(ratios, "env-64k", "serde_json borrowed", &texts, serde_json_borrowed);
-    let mut tape = SimdJson::new(64 << 10);
-    against(ratios, "env-64k", "simd-json tape", &texts, |text| tape.read(text));
+    let (sonic, case) = (Sonic::new(), format!("{case}-lazy"));
+    against(ratios, &case, "sonic-rs get_many_unchecked", texts, |text| sonic.unchecked(text));
+    against(ratios, &case, "sonic-rs get_many", texts, |text| sonic.checked(text));
 }
 
 /// Every path of ours that this machine has, at 1 KB and at 64 KB.
 fn by_path(ratios: &mut Ratios) {
-    for (size, name) in [(1 << 10, "1k"), (64 << 10, "64k")] {
-        let texts = messages(size, Order::HeaderFirst);
+    for (name, body_bytes) in [("1k", 1 << 10), ("64k", 64 << 10)] {
+        let texts = messages(body_bytes, Order::HeaderFirst);
         for path in ScanPath::available() {
-            let case = match (path.name(), size) {
-                ("portable", 1024) => "env-portable".to_owned(),
+            let case = match (path.name(), name) {
+                ("portable", "1k") => "env-portable".to_owned(),
                 (path, _) => format!("env-{name}-{path}"),
             };
             let limits = ParseLimits::default();
@@ -119,81 +142,38 @@ fn ours(slot: &mut Bytes, parse: impl Fn(Bytes) -> Message) -> Found {
 /// What one run costs, by criterion.
 fn absolute(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("envelope");
-    for (size_name, size) in [("400B", 400), ("1KB", 1 << 10), ("64KB", 64 << 10)] {
-        for order in [Order::HeaderFirst, Order::BodyFirst] {
-            let text = messages(size, order).swap_remove(0);
-            let case = format!("{size_name}/{order:?}");
+    for (size, body_bytes) in SIZES {
+        for (_, order) in ORDERS {
+            let text = messages(body_bytes, order).swap_remove(0);
+            let case = format!("{size}/{order:?}");
             let mut bytes = Bytes::from(text.clone());
             group.throughput(Throughput::Bytes(text.len() as u64));
             group.bench_function(BenchmarkId::new("ours", &case), |bencher| {
                 bencher.iter(|| ours(&mut bytes, |bytes| Message::parse(bytes).expect("a message")))
             });
-            group.bench_function(BenchmarkId::new("serde_json", &case), |bencher| {
-                bencher.iter(|| serde_json_borrowed(black_box(text.as_bytes())))
-            });
-            let mut tape = SimdJson::new(size);
-            group.bench_function(BenchmarkId::new("simd-json tape", &case), |bencher| {
-                bencher.iter(|| tape.read(black_box(text.as_bytes())))
-            });
+            let (mut tape, sonic) = (SimdJson::new(text.len()), Sonic::new());
+            let mut rival = |name: &str, read: &mut dyn FnMut(&[u8]) -> Found| {
+                group.bench_function(BenchmarkId::new(name, &case), |bencher| {
+                    bencher.iter(|| read(black_box(text.as_bytes())))
+                });
+            };
+            rival("serde_json", &mut serde_json_borrowed);
+            rival("simd-json tape", &mut |text| tape.read(text));
+            rival("sonic-rs get_many", &mut |text| sonic.checked(text));
+            rival("sonic-rs get_many_unchecked", &mut |text| sonic.unchecked(text));
         }
     }
     group.finish();
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Order {
-    HeaderFirst,
-    BodyFirst,
-}
-
 /// Messages of one case: more than a branch predictor knows by heart, as far as they fit into the caches.
 const MESSAGES_MAX: usize = 32;
 const MESSAGES_BYTES: usize = 256 << 10;
-const SEED: u64 = 0x5eed;
+/// Names that they are for, as many as the largest table of the bench `route` has.
+const NAMES: usize = 100_000;
 
-fn messages(size: usize, order: Order) -> Vec<String> {
-    let count = MESSAGES_MAX.min(MESSAGES_BYTES / size);
-    (0..count as u64).map(|number| message(&mut Random(SEED + number), size, order)).collect()
-}
-
-/// A message of about `size` bytes; its body is chat lines of any length with numbers and escapes in them.
-fn message(random: &mut Random, size: usize, order: Order) -> String {
-    let (from, to) = (name(random, "hyperty-runtime", 71), name(random, "comm", 71));
-    let id = random.below(100_000);
-    let header = format!(r#""id":{id},"type":"update","from":"{from}","to":"{to}""#);
-    let mut lines = String::new();
-    while header.len() + lines.len() + 120 < size {
-        let (at, words) = (random.below(1 << 40), random.below(12) as usize);
-        let said = [r#"He said \"good morning\", and "#, "Went on. "][random.below(2) as usize];
-        let text = "lorem ipsum dolor ".chars().cycle().take(words * 5).collect::<String>();
-        lines.push_str(&format!(r#"{{"n":{},"at":{at},"text":"{said}{text}"}},"#, lines.len()));
-    }
-    let body = format!(
-        r#""body":{{"attribute":"messages","operation":"add","value":[{}]}}"#,
-        lines.trim_end_matches(',')
-    );
-    match order {
-        Order::HeaderFirst => format!("{{{header},{body}}}"),
-        Order::BodyFirst => format!("{{{body},{header}}}"),
-    }
-}
-
-/// A URL of about `bytes` bytes.
-fn name(random: &mut Random, scheme: &str, bytes: usize) -> String {
-    let mut name = format!("{scheme}://domain-{}.example.org/", random.below(3_000));
-    while name.len() < bytes {
-        name.push_str(&format!("{:x}", random.below(16)));
-    }
-    name
-}
-
-/// Numbers that look random, the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        (mixed ^ mixed >> 31) % bound
-    }
+fn messages(body_bytes: usize, order: Order) -> Vec<String> {
+    let (to, spread) = (Names::new(NAMES), Spread::Uniform);
+    let recipe = Recipe { to, spread, body_bytes, order, a_sender: 1 };
+    recipe.messages(MESSAGES_MAX.min(MESSAGES_BYTES / body_bytes))
 }

@@ -1,26 +1,26 @@
 //! What a look-up of `to`, an edit and a prefix' memory cost, by the size of the table and beside other ways.
 //!
-//! Both sides start with checked addresses and end with the target of the longest prefix, and must agree on every
-//! query before anything is timed. The rivals find that one target; ours also finds every listener and subscription
-//! on the way. Names, queries and their order are those of `support/workload.rs`; each round goes on where the last
-//! one stopped, through more queries than the caches hold.
+//! Both sides start with checked addresses and end with the target of the longest prefix, and must agree on
+//! every query before anything is timed. The rivals find that one target; ours also finds every listener and
+//! subscription on the way. Names, queries and their order are those of `support/workload.rs`; each round
+//! goes on where the last one stopped, through more queries than the caches hold.
 //!
-//! * `batch`, `zipf`: 32 at a time of ours, a plain loop over the same independent queries of the rival's, so that
-//!   the processor overlaps its look-ups as far as it can.
+//! * `batch`, `zipf`: 32 at a time of ours, a plain loop over the same independent queries of the rival's, so
+//!   that the processor overlaps its look-ups as far as it can.
 //! * `one`, `zipf-one`: which query is the next follows from the answer to the last, on both sides.
 //! * `trie`, `papaya`, `btree`, `matchit`: as `batch`, against the others.
-//! * `memory`: bytes that are live for each prefix, as a counting allocator sees them, with all that was retired
-//!   freed. `insert`, `load`, `remove`: million prefixes a second.
+//! * `memory`: bytes that are live for each prefix, as a counting allocator sees them, with all that was
+//!   retired freed. `insert`, `load`, `remove`: million prefixes a second.
 //!
 //! ```text
-//! cargo bench --no-default-features --bench fib                  # 1 k, 100 k, 1 M: criterion, then the ratios
+//! cargo bench --no-default-features --bench fib                  # 1 k, 100 k, 1 M: criterion, then ratios
 //! cargo bench --no-default-features --bench fib -- none          # the ratios alone
 //! FIB_10M=1 cargo bench --no-default-features --bench fib -- none    # 10 M as well: 5 GB, some minutes
 //! ```
 //!
 //! At 10 M matchit is left out (14 GB, by what it needs at 1 M), and edits are not timed.
 
-#[path = "support/counting.rs"]
+#[path = "../tests/support/counting.rs"]
 mod counting;
 #[path = "support/fib_edits.rs"]
 mod fib_edits;
@@ -59,8 +59,8 @@ const SIZES: [Size; 3] = [
 const TEN_MILLION: Size = Size { name: "fib-10m", prefixes: 10_000_000 };
 /// Look-ups of one call: so few that the call mostly fits into one time slice of a busy machine.
 const WINDOW: usize = 1_024;
-/// Least and most windows of a set of queries. What 262,144 queries touch in a table of 1 M fits into no cache of
-/// today; 8,192 texts do, and a table of 1 k is to be measured and not how they come from memory.
+/// Least and most windows of a set of queries. What 262,144 queries touch in a table of 1 M fits into no
+/// cache of today; 8,192 texts do, and a table of 1 k is to be measured and not how they come from memory.
 const WINDOWS_MIN: usize = 8;
 const WINDOWS_MAX: usize = 256;
 
@@ -84,7 +84,8 @@ fn main() {
     ratios.finish();
 }
 
-/// Every case of one size. The rivals are built one after the other, so that two tables at most are in memory.
+/// Every case of one size. The rivals are built one after the other, so that two tables at most are in
+/// memory.
 fn look_ups(criterion: &mut Criterion, ratios: &mut Ratios, size: &Size) {
     let names = Names::new(size.prefixes);
     let count = WINDOW * (size.prefixes / WINDOW).clamp(WINDOWS_MIN, WINDOWS_MAX);

@@ -1,24 +1,45 @@
-//! What a message costs from bytes in to its listener's queue, and to a live peer: one at a time and in batches.
+//! What a message costs from bytes in to its listener's queue, to a live peer's and to a Message Node's: one
+//! at a time and in batches.
 //!
-//! A message of 400 bytes is posted to one of 1, 1,000 or 100,000 listeners with names of 71 bytes over 3,000
-//! domains, every other one to an address one to three segments below. Each side has its own buffers, which go
-//! round: what is drained is posted again, so nothing but the route itself makes or shares a `Bytes`. Draining is
-//! part of what is timed; that a round of messages is in the caches when it is posted, as after a read from a socket,
-//! is made sure of before. The names are all over the table, which is not. All must hand out the same bytes in the same order before anything is timed.
+//! A message with a body of 400 bytes (`support/messages.rs`) is posted to one of 1, 1,000 or 100,000
+//! addresses, names of 71 bytes over 3,000 domains, every other one to an address one to three segments
+//! below. Each side has its own buffers, which go round: what is drained is posted again, so nothing but the
+//! route itself makes or shares a `Bytes`. Draining is part of what is timed; that a round of messages is in
+//! the caches when it is posted, as after a read from a socket, is made sure of before. The names are all
+//! over the table, which is not. All must hand out the same bytes in the same order, in the buffers that they
+//! came in, before anything is timed.
 //!
-//! The rivals are the obvious way: read the message with `serde_json`, look for the longest prefix of `to` in a hash
-//! map by cutting at each `/`, and send the bytes into a bounded crossbeam channel. They do less than we do: no check
-//! of the form of `from` and `to`, none of `body.via`, one listener a prefix, no bound in bytes, no counters.
+//! * `route-1`, `-1k`, `-100k`: each address has a listener, all have one queue. `-zipf`: as often as Zipf's
+//!   law says.
+//! * `-peer`: they live behind one live peer that has agreed on no stream, so nothing is numbered.
+//! * `-numbered`: the same with a stream: the hand-over numbers and keeps each message, and the other side
+//!   acknowledges each round of 256, as it would; reading that word and letting go of the round is timed,
+//!   too.
+//! * `-stub`: by the Message Node of our own domain, of addresses that were looked up in vain.
+//!   `-stub-numbered`: of addresses behind a peer with a stream, but without a connection.
+//! * `…-batch`: by `post_batch`, 256 at a time.
+//!
+//! The rivals are the obvious way: read the message with `serde_json`, look for the longest prefix of `to` in
+//! a hash map by cutting at each `/`, and send the bytes into a bounded crossbeam channel. They do less than
+//! we do: no check of the form of `from` and `to`, none of `body.via`, one listener a prefix, no bound in
+//! bytes, no counters, and they number and keep nothing. They have no batches: theirs are the same rounds,
+//! one at a time.
 //!
 //! ```text
 //! cargo bench --no-default-features --bench route            # criterion, then the table of ratios
 //! cargo bench --no-default-features --bench route -- none    # the table alone
 //! ```
 
+#[path = "../tests/support/agreed.rs"]
+mod agreed;
+#[path = "support/messages.rs"]
+mod messages;
 #[path = "support/ratios.rs"]
 mod ratios;
-#[path = "support/route_parties.rs"]
-mod route_parties;
+#[path = "support/route_ours.rs"]
+mod route_ours;
+#[path = "support/route_rivals.rs"]
+mod route_rivals;
 #[path = "support/workload.rs"]
 mod workload;
 
@@ -29,29 +50,45 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput};
+use hyperty_router::address::Url;
 
+use messages::{Order, Recipe};
 use ratios::Ratios;
-use route_parties::{Ours, Party, Rival, Way};
-use workload::{Names, Random, SEED};
+use route_ours::Ours;
+use route_rivals::{Rival, Way};
+use workload::{Names, Spread};
 
-const MESSAGE_BYTES: usize = 400;
+const BODY_BYTES: usize = 400;
 /// Messages between two drains.
 const ROUND: usize = 256;
 /// Rounds until the same messages come again: 16,384, more than the names that the inner caches hold.
 const ROUNDS: usize = 64;
+/// As a test less is enough: the code is the same.
+const NAMES_MAX_AS_TEST: usize = 1_000;
+const ROUNDS_AS_TEST: usize = 2;
+
+/// Posts messages, and gives back what came out at the other end.
+trait Party {
+    fn name(&self) -> &'static str;
+    /// Posts `messages` and leaves none.
+    fn post(&mut self, messages: &mut Vec<Bytes>);
+    fn drain(&mut self, into: &mut Vec<Bytes>);
+}
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let mut ratios = Ratios::new("route");
-    for (size, size_name) in [(1, "1"), (1_000, "1k"), (100_000, "100k")] {
-        let names = names(size);
-        for mut case in cases(size_name, &names) {
-            check(&mut case);
-            absolute(&mut criterion, &mut case);
-            let (ours, rivals) = case.sides.split_first_mut().expect("ours is the first");
-            for rival in rivals {
-                let name = rival.party.name();
-                ratios.pair_timed(&case.name, name, ROUND, || ours.round(), || rival.round());
+    for (size, names) in [("1", 1), ("1k", 1_000), ("100k", 100_000)] {
+        let names = if ratios::measures() { names } else { names.min(NAMES_MAX_AS_TEST) };
+        let names = Names::new(names);
+        let urls = urls(&names);
+        for ways in ways(size) {
+            let texts = texts(names, ways.spread);
+            for &(tail, in_batches) in &[("", false), ("-batch", true)][..ways.kinds] {
+                let ours = (ways.ours)(&urls);
+                let ours = if in_batches { ours.in_batches() } else { ours };
+                let name = format!("route-{size}{}{tail}", ways.name);
+                measure(&mut criterion, &mut ratios, Case::new(name, ours, &urls, &texts));
             }
         }
     }
@@ -59,10 +96,54 @@ fn main() {
     ratios.finish();
 }
 
-/// One row of the goals, or beside them: ours, then the rivals, the one of the goal first.
+/// How ours sends the messages, and what the cases call it.
+struct Ways {
+    name: &'static str,
+    spread: Spread,
+    ours: fn(&[Url]) -> Ours,
+    /// One at a time only (1), or in batches as well (2).
+    kinds: usize,
+}
+
+fn ways(size: &str) -> Vec<Ways> {
+    let ways = |name, spread, ours| Ways { name, spread, ours, kinds: 2 };
+    let listeners = |urls: &[Url]| Ours::with_listeners(urls, ROUND);
+    if size != "100k" {
+        return vec![Ways { kinds: 1, ..ways("", Spread::Uniform, listeners) }];
+    }
+    vec![
+        ways("", Spread::Uniform, listeners),
+        ways("-zipf", Spread::Zipf, listeners),
+        ways("-peer", Spread::Uniform, |urls| Ours::with_peer(urls, ROUND)),
+        ways("-numbered", Spread::Uniform, |urls| Ours::numbered(urls, ROUND, true)),
+        ways("-stub", Spread::Uniform, |urls| Ours::with_stub(urls, ROUND)),
+        ways("-stub-numbered", Spread::Uniform, |urls| Ours::numbered(urls, ROUND, false)),
+    ]
+}
+
+/// One row of the goals, or beside them: ours, then the rivals, that of the goal first.
 struct Case {
     name: String,
     sides: Vec<Side>,
+}
+
+impl Case {
+    fn new(name: String, ours: Ours, urls: &[Url], texts: &[String]) -> Self {
+        let rivals = [Way::Struct, Way::Value, Way::Borrowed];
+        let mut sides = vec![Side::new(Box::new(ours), texts)];
+        sides.extend(rivals.map(|way| Side::new(Box::new(Rival::new(way, urls, ROUND)), texts)));
+        Case { name, sides }
+    }
+}
+
+fn measure(criterion: &mut Criterion, ratios: &mut Ratios, mut case: Case) {
+    check(&mut case);
+    absolute(criterion, &mut case);
+    let (ours, rivals) = case.sides.split_first_mut().expect("ours is the first");
+    for rival in rivals {
+        let name = rival.party.name();
+        ratios.pair_timed(&case.name, name, ROUND, || ours.round(), || rival.round());
+    }
 }
 
 /// A party and the messages it posts, round after round.
@@ -73,22 +154,23 @@ struct Side {
 }
 
 impl Side {
-    fn new(party: Box<dyn Party>, names: &[String]) -> Self {
-        let messages = messages(names);
-        let rounds = messages.chunks(ROUND).map(<[Bytes]>::to_vec).collect();
-        Side { party, rounds, next: 0 }
+    /// Each message is in a buffer of its own.
+    fn new(party: Box<dyn Party>, texts: &[String]) -> Self {
+        let message = |text: &String| BytesMut::from(text.as_str()).freeze();
+        let rounds = texts.chunks(ROUND).map(|texts| texts.iter().map(message).collect());
+        Side { party, rounds: rounds.collect(), next: 0 }
     }
 
     /// Posts the next round; how long that took.
     fn round(&mut self) -> Duration {
         let messages = &mut self.rounds[self.next];
-        self.next = (self.next + 1) % ROUNDS;
         black_box(receive(messages));
         let start = Instant::now();
         self.party.post(messages);
         self.party.drain(messages);
         let took = start.elapsed();
         assert_eq!(messages.len(), ROUND);
+        self.next = (self.next + 1) % self.rounds.len();
         took
     }
 }
@@ -96,26 +178,6 @@ impl Side {
 /// Reads the messages, so that they stand in the caches as what a socket has just filled in does.
 fn receive(messages: &[Bytes]) -> u64 {
     messages.iter().flat_map(|message| message.iter()).map(|byte| u64::from(*byte)).sum()
-}
-
-fn cases(size_name: &str, names: &[String]) -> Vec<Case> {
-    let case = |more: &str, ours: Ours| {
-        let parties: [Box<dyn Party>; 4] = [
-            Box::new(ours),
-            Box::new(Rival::new(Way::Struct, names, ROUND)),
-            Box::new(Rival::new(Way::Value, names, ROUND)),
-            Box::new(Rival::new(Way::Borrowed, names, ROUND)),
-        ];
-        let sides = parties.map(|party| Side::new(party, names)).into();
-        Case { name: format!("route-{size_name}{more}"), sides }
-    };
-    let mut cases = vec![case("", Ours::with_listeners(names, ROUND))];
-    if names.len() == 100_000 {
-        cases.push(case("-batch", Ours::with_listeners(names, ROUND).in_batches()));
-        cases.push(case("-peer", Ours::with_peer(names, ROUND)));
-        cases.push(case("-peer-batch", Ours::with_peer(names, ROUND).in_batches()));
-    }
-    cases
 }
 
 /// All hand out what was posted, in order, byte for byte, in the buffers that it came in.
@@ -144,38 +206,14 @@ fn absolute(criterion: &mut Criterion, case: &mut Case) {
     group.finish();
 }
 
-/// Messages to names all over, every other one to an address below; each in a buffer of its own, a round from one
-/// sender. Their bodies are a chat line, every other one with escapes.
-fn messages(names: &[String]) -> Vec<Bytes> {
-    let mut random = Random::of(SEED + 1, 0);
-    let senders = self::names(ROUNDS);
-    let mut message = |number: usize| {
-        let to = &names[random.below(names.len() as u64) as usize];
-        let below = match number % 2 {
-            0 => "",
-            _ => ["/chat", "/chat/room-12", "/chat/room-12/changes"][random.below(3) as usize],
-        };
-        let (from, at) = (&senders[number / ROUND], random.below(1 << 40));
-        let said = [r#"He said \"good morning\", and "#, "Went on. "][random.below(2) as usize];
-        let mut text = format!(
-            r#"{{"id":{number},"type":"update","from":"{from}","to":"{to}{below}","body":{{"attribute":"messages","value":[{{"at":{at},"text":"{said}"#
-        );
-        let tail = r#""}]}}"#;
-        let words = "lorem ipsum dolor ".chars().cycle();
-        text.extend(words.take(MESSAGE_BYTES - text.len() - tail.len()));
-        text.push_str(tail);
-        BytesMut::from(text.as_str()).freeze()
-    };
-    (0..ROUND * ROUNDS).map(&mut message).collect()
+/// A round is from one sender, as what a Hyperty posts at once.
+fn texts(to: Names, spread: Spread) -> Vec<String> {
+    let (order, a_sender) = (Order::HeaderFirst, ROUND);
+    let recipe = Recipe { to, spread, body_bytes: BODY_BYTES, order, a_sender };
+    recipe.messages(ROUND * if ratios::measures() { ROUNDS } else { ROUNDS_AS_TEST })
 }
 
-/// `count` names, as text of their own.
-fn names(count: usize) -> Vec<String> {
-    let names = Names::new(count);
-    let name = |number| {
-        let mut text = String::new();
-        names.write(number, &mut text);
-        text
-    };
-    (0..count).map(name).collect()
+fn urls(names: &Names) -> Vec<Url> {
+    let url = |number| Url::parse(&names.name(number)).expect("the generator makes them");
+    (0..names.count).map(url).collect()
 }

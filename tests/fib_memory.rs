@@ -3,14 +3,13 @@
 //! Goal: the bytes of a prefix stay below their bound; after everything is removed live bytes are
 //! those of an empty table; a reader that stalls holds back no more than 64 MB over a million
 //! published edits; a prefix with many subscribers takes another without copying them all.
-//! Method: an allocator that counts live and handed-out bytes of the whole process, so there is one
+//! Method: an allocator that counts the live bytes of the whole process, so there is one
 //! test in this binary, whose parts run one after another. Epochs are moved on by publishing.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-    thread,
-};
+#[path = "support/counting.rs"]
+mod counting;
+
+use std::thread;
 
 use crossbeam_epoch as epoch;
 use hyperty_router::{
@@ -19,36 +18,7 @@ use hyperty_router::{
     slab::Target,
 };
 
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static HANDED_OUT: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Relaxed);
-        HANDED_OUT.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size(), Relaxed);
-        HANDED_OUT.fetch_add(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::live_bytes;
 
 /// Fewer unoptimised, so that the ordinary tests stay quick; the bounds scale along.
 const PREFIXES: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
@@ -58,9 +28,9 @@ const EDITS: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
 fn memory_is_bounded_and_comes_back() {
     // Once through, so that what the epochs' own bookkeeping keeps is there before.
     fill_and_empty(&mut FibWriter::new());
-    let before = LIVE.load(Relaxed);
+    let before = live_bytes();
     let mut writer = FibWriter::new();
-    let empty = LIVE.load(Relaxed);
+    let empty = live_bytes();
 
     let filled = fill_and_empty(&mut writer);
     assert!(
@@ -77,13 +47,13 @@ fn memory_is_bounded_and_comes_back() {
     settle(&mut writer, empty);
     drop(writer);
     for _ in 0..1_000_000 {
-        if LIVE.load(Relaxed) <= before + SLACK_BYTES {
+        if live_bytes() <= before + SLACK_BYTES {
             return;
         }
         epoch::pin().flush();
         thread::yield_now();
     }
-    panic!("{} bytes stay", LIVE.load(Relaxed) - before);
+    panic!("{} bytes stay", live_bytes() - before);
 }
 
 /// In one by one and out again; live bytes when all were in.
@@ -93,7 +63,7 @@ fn fill_and_empty(writer: &mut FibWriter) -> usize {
         assert_eq!(writer.insert(&name(&mut text, number), route(number)), None);
     }
     publish_often(writer);
-    let filled = LIVE.load(Relaxed);
+    let filled = live_bytes();
     for number in 0..PREFIXES {
         assert!(writer.remove(&name(&mut text, number), route(number)));
     }
@@ -110,10 +80,10 @@ fn load_and_empty(writer: &mut FibWriter, empty: usize) {
             text
         })
         .collect();
-    let names = LIVE.load(Relaxed) - empty;
+    let names = live_bytes() - empty;
     let parse = |text| Address::parse(text).expect("a test's address is right");
     writer.load(texts.iter().zip(0..).map(|(text, number)| (parse(text), route(number))));
-    let bytes = (LIVE.load(Relaxed) - names - empty) as u64 / PREFIXES;
+    let bytes = (live_bytes() - names - empty) as u64 / PREFIXES;
     // A small table has more room to spare for its size.
     assert!(bytes <= if PREFIXES < 1_000_000 { 90 } else { 75 }, "{bytes} bytes a prefix");
     assert_eq!(writer.len() as u64, PREFIXES);
@@ -127,7 +97,7 @@ fn load_and_empty(writer: &mut FibWriter, empty: usize) {
 
 /// Each edit is published while one guard stays pinned.
 fn a_stalled_reader_holds_back_little(writer: &mut FibWriter) {
-    let (before, mut text) = (LIVE.load(Relaxed), String::new());
+    let (before, mut text) = (live_bytes(), String::new());
     let stalled = epoch::pin();
     for number in 0..EDITS / 2 {
         writer.insert(&name(&mut text, number), route(number));
@@ -136,7 +106,7 @@ fn a_stalled_reader_holds_back_little(writer: &mut FibWriter) {
         writer.publish();
     }
     assert!(writer.retired_bytes() > 0, "the guard holds nothing back");
-    let held = LIVE.load(Relaxed) - before;
+    let held = live_bytes() - before;
     assert!(held <= 64 << 20, "{held} bytes held back");
     drop(stalled);
 }
@@ -170,13 +140,13 @@ fn many_subscribers_are_cheap(writer: &mut FibWriter) {
 fn settle(writer: &mut FibWriter, empty: usize) {
     assert!(writer.is_empty());
     for _ in 0..1_000_000 {
-        if writer.retired_bytes() == 0 && LIVE.load(Relaxed) <= empty + SLACK_BYTES {
+        if writer.retired_bytes() == 0 && live_bytes() <= empty + SLACK_BYTES {
             return;
         }
         writer.publish();
         thread::yield_now();
     }
-    panic!("{} bytes stay", LIVE.load(Relaxed) - empty);
+    panic!("{} bytes stay", live_bytes() - empty);
 }
 
 fn publish_often(writer: &mut FibWriter) {

@@ -1,10 +1,11 @@
 //! The tables of the churn bench: ours, and the same prefixes shared in the two usual ways.
 //!
-//! * Behind a `RwLock`: hashbrown cut at each `/`, the quickest map that can be put there. Readers lock once for 32
-//!   look-ups and the writer once for a burst, which is the kindest to both; it shows edits up to a burst late.
-//! * In an `ArcSwap`: a persistent hash trie (rpds), of which the writer changes a private copy that shares all but
-//!   what changed, and stores a clone after each burst. A hash map cloned for each store is no rival at this rate: a
-//!   clone of 200,000 keys takes many times the millisecond that a burst has.
+//! * Behind a `RwLock`: hashbrown cut at each `/`, the quickest map that can be put there. Readers lock once
+//!   for 32 look-ups and the writer once for a burst, which is the kindest to both; it shows edits up to a
+//!   burst late.
+//! * In an `ArcSwap`: a persistent hash trie (rpds), of which the writer changes a private copy that shares
+//!   all but what changed, and stores a clone after each burst. A hash map cloned for each store is no rival
+//!   at this rate: a clone of 200,000 keys takes many times the millisecond that a burst has.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Rows of the fib bench for the writing side: prefixes inserted one by one, loaded at once and removed, in millions
-//! a second. The rival is hashbrown, for orientation: it keeps no trie, publishes nothing and lets nobody read.
+//! Rows of the fib bench for the writing side: prefixes inserted one by one, loaded at once and removed, in
+//! millions a second. The rival is hashbrown, for orientation: it keeps no trie, publishes nothing and lets
+//! nobody read.
 
 use std::time::Instant;
 

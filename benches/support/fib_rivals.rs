@@ -1,7 +1,7 @@
 //! What the table is measured against: how else one would find the longest prefix that ends at a `/`.
 //!
-//! Each keeps one target a prefix and no subscriptions, so each does less than ours. All are handed addresses that
-//! were checked before, followed by one more `/`, which only the trie of bytes has a use for.
+//! Each keeps one target a prefix and no subscriptions, so each does less than ours. All are handed addresses
+//! that were checked before, followed by one more `/`, which only the trie of bytes has a use for.
 
 use std::{collections::BTreeMap, ops::Bound};
 
@@ -22,7 +22,8 @@ pub(crate) trait Rival: Default {
     fn longest(pinned: &Self::Pinned<'_>, slashed: &str) -> Option<Target>;
 }
 
-/// A hash map with a key of its own for each prefix, asked for the address and for what is left of it at each `/`.
+/// A hash map with a key of its own for each prefix, asked for the address and for what is left of it at each
+/// `/`.
 pub(crate) type Hashbrown = hashbrown::HashMap<Box<str>, Target, ahash::RandomState>;
 
 impl Rival for Hashbrown {
@@ -86,8 +87,8 @@ impl Rival for RadixTrie {
     }
 }
 
-/// The standard library's ordered map: the last key up to the address, and if that is no prefix of it, the last up
-/// to what both begin with.
+/// The standard library's ordered map: the last key up to the address, and if that is no prefix of it, the
+/// last up to what both begin with.
 pub(crate) type Ordered = BTreeMap<Box<str>, Target>;
 
 impl Rival for Ordered {

@@ -1,5 +1,5 @@
-//! Instructions of the calling thread, where the kernel and the processor let themselves be asked: on Linux with
-//! hardware counters, which many virtual machines don't have.
+//! Instructions of the calling thread, where the kernel and the processor let themselves be asked: on Linux
+//! with hardware counters, which many virtual machines don't have.
 
 /// Counts what this thread retires in user space.
 pub(crate) struct Instructions {

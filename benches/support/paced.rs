@@ -24,7 +24,8 @@ const BURST_EVERY: Duration = Duration::from_millis(1);
 /// A writer that was kept from running catches up with this much and lets the rest go.
 const CATCH_UP_MAX: Duration = Duration::from_millis(20);
 
-/// The edits: of a ring of names one is put in and the one that was put in longest ago is taken out, in turns.
+/// The edits: of a ring of names one is put in and the one that was put in longest ago is taken out, in
+/// turns.
 pub(crate) struct Stream<'a> {
     edits: Vec<Edit<'a>>,
     next: usize,

@@ -1,4 +1,5 @@
-//! Ratios to rivals: both sides in turns within one run, medians, a table, and a file of comma-separated values.
+//! Ratios to rivals: both sides in turns within one run, medians, a table, and a file of comma-separated
+//! values.
 //!
 //! Not a bench of its own and not for absolute figures; criterion gives those.
 #![allow(dead_code)] // Each bench takes what it needs.
@@ -13,7 +14,8 @@ use std::time::{Duration, Instant};
 const ROUNDS: usize = 101;
 /// Calls of each side where a call says how long it took.
 const CALLS_TIMED: usize = 1_001;
-/// How long one side runs in one round: long beside the clock's steps, short beside what else the machine does.
+/// How long one side runs in one round: long beside the clock's steps, short beside what else the machine
+/// does.
 const ROUND: Duration = Duration::from_micros(500);
 
 /// The rows of one bench.
@@ -132,8 +134,11 @@ impl Ratios {
             return;
         }
         let mut csv = "case,ours,rival,rival_name,ratio,unit\n".to_owned();
+        let longest = |text: fn(&Row) -> &str| self.rows.iter().map(|row| text(row).len()).max();
+        let cases = longest(|row| &row.case).unwrap_or(0);
+        let rivals = longest(|row| &row.rival_name).unwrap_or(0);
         println!(
-            "{:<26}{:>10}{:>12}  {:<28}{:>8}  unit",
+            "{:<cases$}{:>12}{:>12}  {:<rivals$}{:>9}  unit",
             "case", "ours", "rival", "against", "ratio"
         );
         for row in &self.rows {
@@ -143,7 +148,7 @@ impl Ratios {
                 format!("  instructions {ours:.1} to {rival:.1}")
             });
             println!(
-                "{case:<26}{ours:>10.decimals$}{rival:>12.decimals$}  {rival_name:<28}{ratio:>7.2}x  {unit}{counted}"
+                "{case:<cases$}{ours:>12.decimals$}{rival:>12.decimals$}  {rival_name:<rivals$}{ratio:>8.2}x  {unit}{counted}"
             );
             writeln!(
                 csv,

@@ -1,7 +1,8 @@
 //! The one workload of all benches: names of 71 bytes over 3,000 domains, and what is looked up among them.
 //!
-//! Everything follows from a seed, so each run and each rival sees the same. A name follows from the seed and its
-//! number alone, so ten million of them need no memory. It times nothing and knows no table.
+//! Everything follows from a seed, so each run and each rival sees the same. A name follows from the seed and
+//! its number alone, so ten million of them need no memory. It times nothing and knows no table. Messages to
+//! these names are made in `messages.rs`.
 #![allow(dead_code)] // Each bench takes what it needs.
 
 use std::fmt::Write as _;
@@ -41,6 +42,13 @@ impl Names {
         .expect("a String takes all");
     }
 
+    /// The name of this number, as a text of its own.
+    pub(crate) fn name(&self, number: usize) -> String {
+        let mut text = String::with_capacity(NAME_BYTES);
+        self.write(number, &mut text);
+        text
+    }
+
     /// All of them, each with a `/` at its end (see [`Texts`]).
     pub(crate) fn texts(&self) -> Texts {
         let mut texts = Texts::default();
@@ -51,8 +59,8 @@ impl Names {
     }
 }
 
-/// Addresses in one piece of memory. Each is followed by a `/`, which [`Address::parse`] passes over and a trie of
-/// bytes needs to see where a prefix may end.
+/// Addresses in one piece of memory. Each is followed by a `/`, which [`Address::parse`] passes over and a
+/// trie of bytes needs to see where a prefix may end.
 #[derive(Default)]
 pub(crate) struct Texts {
     text: String,
@@ -108,17 +116,29 @@ pub(crate) enum Spread {
     Zipf,
 }
 
+impl Spread {
+    /// The number of the next name that is asked for, of `count`.
+    pub(crate) fn draw(self, random: &mut Random, count: usize) -> usize {
+        match self {
+            Spread::Uniform => random.below(count as u64) as usize,
+            Spread::Zipf => random.zipf(count),
+        }
+    }
+}
+
+/// One to three segments more, which an address below a name ends with.
+pub(crate) fn below(random: &mut Random) -> &'static str {
+    ["/chat", "/chat/room-12", "/chat/room-12/changes"][random.below(3) as usize]
+}
+
 /// `queries` look-ups among `names`.
 pub(crate) fn queries(names: Names, want: Want, spread: Spread, queries: usize) -> Texts {
     let mut random = Random::of(names.seed + 1 + want as u64, spread as u64);
     let others = Names { seed: SEED_OTHERS, ..names };
     let mut texts = Texts::default();
     for _ in 0..queries {
-        let number = match spread {
-            Spread::Uniform => random.below(names.count as u64) as usize,
-            Spread::Zipf => random.zipf(names.count),
-        };
-        let more = ["/chat", "/chat/room-12", "/chat/room-12/changes"][random.below(3) as usize];
+        let number = spread.draw(&mut random, names.count);
+        let more = below(&mut random);
         texts.push(|text| match want {
             Want::Hit => names.write(number, text),
             Want::Miss => others.write(number, text),
@@ -151,8 +171,8 @@ impl Random {
         self.next() % bound
     }
 
-    /// A number below `count`, by Zipf's law with exponent 1. Which numbers are the wanted ones is mixed, so that
-    /// they don't stand beside each other in a table that was filled in order.
+    /// A number below `count`, by Zipf's law with exponent 1. Which numbers are the wanted ones is mixed, so
+    /// that they don't stand beside each other in a table that was filled in order.
     fn zipf(&mut self, count: usize) -> usize {
         /// A prime: with any `count` that it does not divide, `rank * MIX % count` takes each value once.
         const MIX: u64 = 2_654_435_761;
