@@ -12,15 +12,13 @@
 //! ```
 
 use std::{
-    alloc::{Layout, alloc, dealloc, handle_alloc_error},
-    ptr::{self, NonNull},
+    ptr,
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use crate::{
-    limits::FIB_ARENA_BYTES_MAX,
-    memory::{HUGE_PAGE_BYTES, advise_huge_pages},
-};
+use super::regions::{BLOCK_BYTES_MIN, Block, Regions, free_alone};
+
+use crate::limits::FIB_ARENA_BYTES_MAX;
 
 /// The number of a record; [`Record::NONE`] names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +55,15 @@ pub(super) struct Allocator {
     /// Numbers below `chunks.len()` that no chunk has.
     unused: Vec<u32>,
     classes: Vec<Class>,
-    bytes: usize,
+    regions: Regions,
 }
 
 /// Chunks taken out of an arena. Dropping it frees them.
-pub(super) struct Chunks(Vec<Option<Chunk>>);
+pub(super) struct Chunks {
+    chunks: Vec<Option<Chunk>>,
+    /// What the others lie in; goes with it.
+    _regions: Regions,
+}
 
 #[derive(Default)]
 struct Class {
@@ -72,8 +74,7 @@ struct Class {
 }
 
 struct Chunk {
-    memory: NonNull<u8>,
-    layout: Layout,
+    memory: Block,
     class: usize,
     /// Records that are not free.
     live: u32,
@@ -90,12 +91,17 @@ unsafe impl Sync for Chunk {}
 
 impl Allocator {
     pub(super) fn new() -> Allocator {
-        Allocator { chunks: Vec::new(), unused: Vec::new(), classes: Vec::new(), bytes: 0 }
+        Allocator {
+            chunks: Vec::new(),
+            unused: Vec::new(),
+            classes: Vec::new(),
+            regions: Regions::new(),
+        }
     }
 
-    /// Bytes of all chunks.
+    /// Bytes of all chunks, and of what they lie in.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.regions.bytes()
     }
 
     /// A record of at least `bytes`, not initialised, aligned to 16. O(1) amortised.
@@ -139,14 +145,16 @@ impl Allocator {
         // One chunk stays, so that a record that comes and goes costs no chunk each time; but not for records so large
         // that they cost as much as their chunk.
         let is_spare =
-            class.with_room.len() > 1 || chunk.layout.size() < MANY * units_of(chunk.class) * UNIT;
+            class.with_room.len() > 1 || chunk.memory.bytes < MANY * units_of(chunk.class) * UNIT;
         if chunk.live == 0 && is_spare {
             class.with_room.retain(|other| *other != number);
-            class.bytes -= chunk.layout.size();
-            self.bytes -= chunk.layout.size();
+            class.bytes -= chunk.memory.bytes;
             arena.chunks[number as usize].store(ptr::null_mut(), Ordering::Release);
             self.unused.push(number);
-            drop(Chunks(vec![self.chunks[number as usize].take()]));
+            let memory = chunk.memory;
+            self.chunks[number as usize] = None;
+            // SAFETY: no record in it is live, and by the contract nobody reads one that was.
+            unsafe { self.regions.free(memory) };
         }
     }
 
@@ -160,7 +168,9 @@ impl Allocator {
     /// must find no way to one of them from now on; those on their way may read until the chunks
     /// are dropped.
     pub(super) fn take_all(&mut self) -> Chunks {
-        Chunks(std::mem::take(&mut std::mem::replace(self, Allocator::new()).chunks))
+        (self.classes, self.unused) = (Vec::new(), Vec::new());
+        let regions = std::mem::replace(&mut self.regions, Regions::new());
+        Chunks { chunks: std::mem::take(&mut self.chunks), _regions: regions }
     }
 
     fn add_chunk(&mut self, arena: &Arena, class: usize) -> u32 {
@@ -169,33 +179,19 @@ impl Allocator {
             self.chunks.len() as u32 - 1
         });
         assert!((number as usize) < CHUNKS, "a table holds at most {FIB_ARENA_BYTES_MAX} bytes");
-        let chunk = Chunk::new(class, self.classes[class].bytes);
-        self.bytes += chunk.layout.size();
-        self.classes[class].bytes += chunk.layout.size();
+        let memory = self.regions.allocate(chunk_bytes(class, self.classes[class].bytes));
+        let chunk = Chunk { memory, class, live: 0, used: 0, free: Record::NONE };
+        self.classes[class].bytes += memory.bytes;
         self.classes[class].with_room.push(number);
-        arena.chunks[number as usize].store(chunk.memory.as_ptr(), Ordering::Release);
+        arena.chunks[number as usize].store(memory.memory.as_ptr(), Ordering::Release);
         self.chunks[number as usize] = Some(chunk);
         number
     }
 }
 
 impl Chunk {
-    /// A chunk for records of `class`, of which there are `class_bytes` so far.
-    fn new(class: usize, class_bytes: usize) -> Chunk {
-        let wanted = (class_bytes / 2).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
-        let wanted = if wanted < HUGE_FROM_BYTES { 1 << wanted.ilog2() } else { CHUNK_BYTES_MAX };
-        let bytes = wanted.max((units_of(class) * UNIT).next_power_of_two());
-        let alignment = if bytes < HUGE_PAGE_BYTES { ALIGNMENT } else { HUGE_PAGE_BYTES };
-        let layout = Layout::from_size_align(bytes, alignment).expect("a chunk is small");
-        // SAFETY: the layout is not of size zero.
-        let memory = unsafe { alloc(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
-        advise_huge_pages(memory.as_ptr(), bytes);
-        Chunk { memory, layout, class, live: 0, used: 0, free: Record::NONE }
-    }
-
     fn has_room(&self) -> bool {
-        let units = (self.layout.size() / UNIT) as u32;
+        let units = (self.memory.bytes / UNIT) as u32;
         self.free != Record::NONE || self.used + units_of(self.class) as u32 <= units
     }
 
@@ -210,16 +206,16 @@ impl Chunk {
         let record = self.free;
         let at = (record.0 & UNIT_MASK) as usize * UNIT;
         // SAFETY: a freed record lies in this chunk and begins with the number that `free` wrote.
-        self.free = unsafe { self.memory.add(at).cast::<Record>().read() };
+        self.free = unsafe { self.memory.memory.add(at).cast::<Record>().read() };
         record
     }
 }
 
 impl Drop for Chunks {
     fn drop(&mut self) {
-        for chunk in self.0.drain(..).flatten() {
-            // SAFETY: it was allocated with this layout, and its one owner goes.
-            unsafe { dealloc(chunk.memory.as_ptr(), chunk.layout) };
+        for chunk in self.chunks.drain(..).flatten().filter(|chunk| chunk.memory.is_alone()) {
+            // SAFETY: it came from these regions, and its one owner goes.
+            unsafe { free_alone(chunk.memory) };
         }
     }
 }
@@ -240,6 +236,12 @@ fn class_of(bytes: usize) -> usize {
     FINE + (shift - 1) * 8 + (below >> shift) - 8
 }
 
+/// Bytes of the next chunk for records of `class`, of which there are `class_bytes` so far.
+fn chunk_bytes(class: usize, class_bytes: usize) -> usize {
+    let wanted = (class_bytes / 2).clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+    (1 << wanted.ilog2()).max((units_of(class) * UNIT).next_power_of_two())
+}
+
 /// Units of a record of `class`.
 fn units_of(class: usize) -> usize {
     if class < FINE {
@@ -256,15 +258,9 @@ const UNIT_MASK: u32 = (1 << UNIT_BITS) - 1;
 const CHUNK_BITS: u32 = 11;
 const CHUNKS: usize = 1 << CHUNK_BITS;
 /// The first chunk of a class: a table of a few nodes should take a few kilobytes.
-const CHUNK_BYTES_MIN: usize = 1 << 10;
+const CHUNK_BYTES_MIN: usize = BLOCK_BYTES_MIN;
 /// The largest chunk, a huge page: of a large table it is a small part.
 const CHUNK_BYTES_MAX: usize = UNIT << UNIT_BITS;
-const _: () = assert!(CHUNK_BYTES_MAX == HUGE_PAGE_BYTES);
-/// Where half of what is there is as much as this, the next chunk is the largest at once.
-const HUGE_FROM_BYTES: usize = CHUNK_BYTES_MAX / 4 * 3;
-/// A cache line, so that the place of a record within its line is what its number says. Larger chunks are aligned to
-/// huge pages.
-const ALIGNMENT: usize = 64;
 /// Records of a chunk that is kept though it is empty, at least.
 const MANY: usize = 16;
 /// Classes of one unit's difference.
@@ -314,6 +310,8 @@ mod tests {
             }
             assert_eq!(allocator.chunks.iter().flatten().count(), 3, "48 and 33 share a class");
         }
-        assert!(allocator.take_all().0.iter().flatten().count() == 3 && allocator.bytes() == 0);
+        assert!(
+            allocator.take_all().chunks.iter().flatten().count() == 3 && allocator.bytes() == 0
+        );
     }
 }

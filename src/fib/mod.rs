@@ -26,7 +26,8 @@
 //! | `hash`, `text` | the keyed hash of a prefix; finding `/` and comparing, by sixteen bytes |
 //! | `slot`, `line` | the word that a look-up answers from; seven of them and their tags |
 //! | `directory`, `growth` | which lines a hash falls into; how the writer makes more and fewer |
-//! | `arena`, `node`, `lists`, `entries` | records by 28-bit number; what stands in them |
+//! | `arena`, `regions` | records by 28-bit number, and the huge pages that those of a large table stand on |
+//! | `node`, `lists`, `entries` | what stands in a record |
 //! | `retire` | what was taken out and readers may still be at |
 //! | `reader`, `found`, `writer`, `load` | look-ups and edits, made of the above |
 //!
@@ -59,6 +60,7 @@ mod lists;
 mod load;
 mod node;
 mod reader;
+mod regions;
 mod retire;
 mod slot;
 mod table;
