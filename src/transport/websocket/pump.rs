@@ -46,6 +46,8 @@ pub(super) struct Pump<S, R> {
     /// Taken out of the source, not yet given to the socket.
     batch: VecDeque<Outgoing>,
     drained: Vec<Outgoing>,
+    /// Where a numbered message and its hop are joined. The socket copies what it is given, so it is free again then.
+    joined: BytesMut,
     unflushed: bool,
     /// Nothing more is taken out of the source.
     ending: bool,
@@ -93,6 +95,7 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
             receiver,
             batch: first,
             drained: Vec::with_capacity(WRITE_BATCH_ITEMS_MAX),
+            joined: BytesMut::new(),
             unflushed: false,
             ending: false,
             finishing: false,
@@ -256,7 +259,7 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
     fn poll_feed(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Some(item) = self.batch.front() {
             ready!(Pin::new(&mut self.socket).poll_ready(context))?;
-            let frame = encode(item);
+            let frame = encode(item, &mut self.joined);
             self.batch.pop_front();
             if let Some(frame) = frame {
                 self.unflushed = true;
@@ -291,17 +294,18 @@ async fn drain(socket: &mut WebSocketStream<TcpStream>) {
 
 /// One text frame of the message, `hop` written before the rest of its bytes.
 ///
-/// The frame is made as it goes on the wire: the bytes were found to be UTF-8 when they were parsed.
-fn encode(item: &Outgoing) -> Option<Message> {
+/// The frame is made as it goes on the wire: the bytes were found to be UTF-8 when they were parsed. It is one piece, so what
+/// has a hop is copied behind it, into `joined`.
+fn encode(item: &Outgoing, joined: &mut BytesMut) -> Option<Message> {
     let bytes = match item {
         Outgoing::Message { bytes, hop: None } => bytes.clone(),
         Outgoing::Message { bytes, hop: Some(hop) } => {
             // White space before the outer object has no place behind a hop.
-            let members = bytes.iter().position(|&byte| byte == b'{').map_or(0, |open| open + 1);
-            let mut with_hop = BytesMut::with_capacity(HOP_BYTES_MAX + bytes.len());
-            write_hop(*hop, &mut with_hop);
-            with_hop.put_slice(&bytes[members..]);
-            with_hop.freeze()
+            let members = memchr::memchr(b'{', bytes).map_or(0, |open| open + 1);
+            joined.reserve(HOP_BYTES_MAX + bytes.len());
+            write_hop(*hop, joined);
+            joined.put_slice(&bytes[members..]);
+            joined.split().freeze()
         }
         Outgoing::Control(bytes) => {
             warn!(bytes = bytes.len(), "a control object is no message: not written");
