@@ -44,7 +44,12 @@ impl<'g> Node<'g> {
         segment: &[u8],
         hash: Hash,
     ) -> Record {
-        let record = allocator.allocate(arena, SEGMENT_AT + segment.len());
+        let bytes = SEGMENT_AT + segment.len();
+        // All look-ups of a domain read its record.
+        let record = match parent {
+            Record::NONE => allocator.allocate_shared(arena, bytes),
+            _ => allocator.allocate(arena, bytes),
+        };
         let header = u64::from(parent.0)
             | (segment.len() as u64) << LENGTH_SHIFT
             | u64::from(hash.0 >> 8) << HASH_SHIFT;
