@@ -84,6 +84,8 @@ pub const HANDOVER_REPEAT_WAIT: Duration = Duration::from_millis(200);
 pub const HANDOVER_REPEAT_MAX: Duration = Duration::from_secs(5);
 /// Repeats before an offer rests until the next connection or call: some two minutes.
 pub const HANDOVER_REPEATS: u32 = 32;
+/// Messages that a peer pushes into its direct way under one lock of that: as many as one write gathers.
+pub const HANDOVER_PUSH_RUN: usize = 64;
 /// Message Node stubs that one peer's messages may take: one for each domain.
 pub const HANDOVER_STUBS_MAX: usize = 64;
 
@@ -164,6 +166,8 @@ pub const LOOK_UP_FORGOTTEN_AFTER: Duration = Duration::from_secs(30);
 pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 /// Frames gathered into one write. Batching is worth 3.5× up to about here and nothing beyond.
 pub const WRITE_BATCH_ITEMS_MAX: usize = 64;
+/// Messages posted together that are read before the first of them is sent: as many as one write has.
+pub const POST_BURST: usize = 64;
 /// Messages of one read that go into the hand-over under one lock: as many as one write has.
 pub const READ_BATCH_MESSAGES: usize = 64;
 /// Bytes gathered into one write, so that a batch of large messages doesn't hold its memory twice for long.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
 
-use crate::link::Refusal;
+use crate::link::{Path, Refusal};
 
 /// Why a message ended here without reaching anybody or its sender hearing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +117,12 @@ impl Counters {
 
     pub(crate) fn count_p2p(&self) {
         self.p2p.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts messages that a peer took.
+    pub(crate) fn count_sent(&self, path: Path, messages: usize) {
+        let counter = if path == Path::P2p { &self.p2p } else { &self.message_node };
+        counter.fetch_add(messages as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn count_message_node(&self) {

@@ -1,5 +1,7 @@
 //! Messages that come in by a link: to local listeners, or nobody. **No transit.**
 
+mod run;
+
 use std::time::Instant;
 
 use crate::{

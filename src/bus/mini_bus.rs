@@ -126,6 +126,76 @@ impl MiniBus {
         hand_over(self.sinks(&found, delivery.ingress.link, &guard), delivery)
     }
 
+    /// The same for messages one behind the other, with one look-up for all: see [`Sink::push_in_order`].
+    ///
+    /// # Errors
+    /// As [`MiniBus::deliver_by_path`], for the first that is not taken.
+    pub fn deliver_run_by_path(
+        &self,
+        path: &Address<'_>,
+        run: &mut [Option<Delivery>],
+    ) -> Result<(), Refusal> {
+        let guard = crossbeam_epoch::pin();
+        let mut found = Match::default();
+        self.table.look_up(path, &mut found, &guard);
+        if usize::from(found.listener_len) < path.as_str().len() {
+            return Err(Refusal::Closed);
+        }
+        let alike = |one: &Delivery, other: &Delivery| one.ingress.link == other.ingress.link;
+        for_each_stretch(run, alike, |_, stretch| {
+            self.deliver_run_found(&found, None, stretch, &guard)
+        })
+    }
+
+    /// [`MiniBus::deliver_to_target`] for messages one behind the other, with one look-up for each stretch of the
+    /// same `to`: see [`Sink::push_in_order`].
+    ///
+    /// # Errors
+    /// As [`MiniBus::deliver_to_target`], for the first that is not taken.
+    pub fn deliver_run_to_targets(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        let alike = |one: &Delivery, other: &Delivery| {
+            one.ingress.link == other.ingress.link && one.message.has_same_to(&other.message)
+        };
+        for_each_stretch(run, alike, |first, stretch| {
+            let guard = crossbeam_epoch::pin();
+            let mut found = Match::default();
+            match first.message.to() {
+                To::One(to) => {
+                    let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
+                    self.table.look_up(&at, &mut found, &guard);
+                }
+                To::Many(_) => return Err(Refusal::Closed),
+            }
+            let default = self.default_sink(&guard);
+            self.deliver_run_found(&found, default, stretch, &guard)
+        })
+    }
+
+    /// To the only listener among `found`, or if there is none to `default`. All came by the same link.
+    fn deliver_run_found(
+        &self,
+        found: &Match,
+        default: Option<&Arc<dyn Sink>>,
+        run: &mut [Option<Delivery>],
+        guard: &Guard,
+    ) -> Result<(), Refusal> {
+        let Some(Some(first)) = run.first() else { return Ok(()) };
+        let from = first.ingress.link;
+        let mut sinks = self.sinks(found, from, guard);
+        match (sinks.next(), sinks.next()) {
+            (None, _) => default.ok_or(Refusal::Closed)?.push_in_order(run),
+            (Some(sink), None) => sink.push_in_order(run),
+            (Some(_), Some(_)) => {
+                for place in run {
+                    let Some(delivery) = place else { continue };
+                    hand_over(self.sinks(found, from, guard), delivery.clone())?;
+                    *place = None;
+                }
+                Ok(())
+            }
+        }
+    }
+
     fn deliver_found(
         &self,
         found: &Match,
@@ -163,6 +233,23 @@ impl MiniBus {
             _ => None,
         })
     }
+}
+
+/// Has `deliver` take stretches of messages that are `alike`, with the first of each, in order, until it fails.
+fn for_each_stretch(
+    run: &mut [Option<Delivery>],
+    alike: impl Fn(&Delivery, &Delivery) -> bool,
+    mut deliver: impl FnMut(&Delivery, &mut [Option<Delivery>]) -> Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    let mut rest = run;
+    while let Some(start) = rest.iter().position(Option::is_some) {
+        let Some(first) = rest[start].clone() else { break };
+        let is_like = |of: &Option<Delivery>| of.as_ref().is_some_and(|of| alike(&first, of));
+        let length = rest[start..].iter().take_while(|of| is_like(of)).count();
+        deliver(&first, &mut rest[start..start + length])?;
+        rest = &mut rest[start + length..];
+    }
+    Ok(())
 }
 
 /// Gives each sink the same message; the last one the buffer itself.

@@ -5,6 +5,7 @@
 
 mod asking;
 mod batch;
+mod burst;
 mod config;
 mod counters;
 mod error;
@@ -17,6 +18,7 @@ mod post;
 mod posted;
 mod requests;
 
+pub use burst::{Burst, Stopped};
 pub use config::{BusConfig, P2pPolicy};
 pub use counters::{Counters, Drop, Snapshot};
 pub use error::PostError;
@@ -25,5 +27,5 @@ pub use message_bus::MessageBus;
 pub use mini_bus::MiniBus;
 pub use note::Note;
 pub use path::PathReport;
-pub use posted::{Posted, Refused, Sent, TargetReport};
+pub use posted::{Posted, PostedBatch, Refused, Sent, TargetReport};
 pub use requests::{Answered, Reply, Requests, TooManyRequests};

@@ -58,6 +58,62 @@ impl Posted {
     }
 }
 
+/// How messages went that were posted together. Those that were taken by one path, with nothing else to tell, are counted;
+/// of all others there is the outcome.
+#[derive(Clone, Debug, Default)]
+pub struct PostedBatch {
+    /// Messages that local listeners took.
+    pub local: usize,
+    /// Messages that took a direct connection.
+    pub p2p: usize,
+    /// Messages that took a Message Node.
+    pub message_node: usize,
+    /// The others by their places among all that were posted, in order: what was refused or in part refused, and what
+    /// had several targets.
+    pub others: Vec<(usize, Result<Posted, PostError>)>,
+}
+
+impl PostedBatch {
+    /// How many were posted, whatever became of them.
+    pub fn len(&self) -> usize {
+        self.local + self.p2p + self.message_node + self.others.len()
+    }
+
+    /// True if none were posted.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The first error among all targets, with the place of its message.
+    pub fn first_error(&self) -> Option<(usize, &PostError)> {
+        self.others.iter().find_map(|(at, outcome)| match outcome {
+            Ok(posted) => posted.first_error().map(|error| (*at, error)),
+            Err(error) => Some((*at, error)),
+        })
+    }
+
+    /// So many were taken by one path.
+    pub(super) fn count(&mut self, path: Path, messages: usize) {
+        *match path {
+            Path::Local => &mut self.local,
+            Path::P2p => &mut self.p2p,
+            Path::MessageNode => &mut self.message_node,
+        } += messages;
+    }
+
+    /// The outcome of the next one.
+    pub(crate) fn add(&mut self, outcome: Result<Posted, PostError>) {
+        match &outcome {
+            Ok(Posted { targets, refused }) if refused.is_empty() => match targets.as_slice() {
+                [Ok(sent)] => return self.count(sent.path, 1),
+                _ => {}
+            },
+            _ => {}
+        }
+        self.others.push((self.len(), outcome));
+    }
+}
+
 /// What `resolve` says of one target, for people and tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {

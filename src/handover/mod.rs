@@ -20,7 +20,7 @@
 //! * **Window.** The unacknowledged bytes of a sender never exceed what the receiver stated, which is its
 //!   hold-back bound; [`Peer::send`] refuses beyond.
 //! * **Acknowledgement.** `ack {number}` says that the listener took everything up to it. Cumulative; after
-//!   every 256 messages, an eighth of the window, or 5 ms. A listener that is full stops the draining, not the receiving.
+//!   every 256 messages, an eighth of the window, or 5 ms; what arrives together is looked at together. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms says
 //!   `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in `gaps`, so
 //!   that many gaps cost one round trip, by the direct way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
@@ -80,5 +80,5 @@ pub use config::Mutation;
 pub use config::{Config, Random};
 pub use control::ControlError;
 pub use explain::{Explained, Reason};
-pub use outcome::{Counters, Event, Outcome, SendError, Sent};
+pub use outcome::{Counters, Event, Outcome, RunTaken, SendError, Sent, SentRun};
 pub use peer::Peer;

@@ -17,6 +17,24 @@ pub struct Sent {
     pub hop: Option<Hop>,
 }
 
+/// Messages that [`Peer::send_run`](super::Peer::send_run) accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentRun {
+    /// How many, at least one.
+    pub count: usize,
+    /// The way they took, or will take as things stand when a queue was full.
+    pub path: Path,
+}
+
+/// What listeners took of messages that were given to them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunTaken {
+    /// How many, from the front.
+    pub count: usize,
+    /// Of them, those that no listener was left for; the caller has answered for them.
+    pub unheard: usize,
+}
+
 /// How an accepted numbered message ended, if not delivered; those are only counted.
 #[derive(Clone, Debug)]
 pub enum Outcome {

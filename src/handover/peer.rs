@@ -16,7 +16,7 @@ use crate::{
     handover::{
         config::{Config, Mutation, Random},
         control::{Control, ControlError},
-        outcome::{Event, SendError, Sent},
+        outcome::{Event, RunTaken, SendError, Sent, SentRun},
         receiver::{Greeting, Met, Posts, Receiver},
         sender::Sender,
         stream::Deliver,
@@ -102,6 +102,20 @@ impl Peer {
         self.with_sender(|sender| sender.send(delivery, stub, now))
     }
 
+    /// Sends messages one behind the other, as [`Peer::send`] would and under one lock, from the front of `run` for as
+    /// long as they are accepted and take the same way. Their places are `None` then; the others are left.
+    ///
+    /// # Errors
+    /// As [`Peer::send`], for the first one, which has no outcome then.
+    pub fn send_run(
+        &self,
+        run: &mut [Option<Delivery>],
+        stub: Option<&Arc<Stub>>,
+        now: Instant,
+    ) -> Result<SentRun, SendError> {
+        self.with_sender(|sender| sender.send_run(run, stub, now))
+    }
+
     /// Takes a message that arrived from the remote runtime; hands to `deliver` whatever is due.
     ///
     /// A plain message goes to `deliver` at once. A numbered one is delivered in its turn, under the lock of what
@@ -123,25 +137,17 @@ impl Peer {
         Ok(())
     }
 
-    /// The same for numbered messages that arrived together, in order and under one lock. Leaves `run` empty.
+    /// The same for messages that arrived one behind the other, under one lock. What is in order is given to `deliver`
+    /// together: it takes from the front until a listener is full, and leaves the rest in its places. Leaves `None`s.
     ///
-    /// A plain message among them is given to `deliver` in its place, and what `deliver` says is lost.
+    /// A plain message among them is given to `deliver` in its place, and whether it was taken is lost.
     pub fn receive_run(
         &self,
-        run: &mut Vec<Delivery>,
-        deliver: &mut dyn FnMut(Delivery) -> Result<(), Refusal>,
+        run: &mut [Option<Delivery>],
+        deliver: &mut dyn FnMut(&mut [Option<Delivery>]) -> RunTaken,
         now: Instant,
     ) {
-        let posts = self.with_receiver(|receiver| {
-            let mut posts = Posts::new();
-            for delivery in run.drain(..) {
-                match delivery.hop {
-                    Some(hop) => posts.extend(receiver.receive(delivery, hop, deliver, now)),
-                    None => drop(deliver(delivery)),
-                }
-            }
-            posts
-        });
+        let posts = self.with_receiver(|receiver| receiver.receive_run(run, deliver, now));
         self.post(posts, now);
     }
 

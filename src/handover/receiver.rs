@@ -9,8 +9,8 @@ use crate::{
     handover::{
         config::{Mutation, Random},
         control::Control,
-        outcome::Counters,
-        stream::{Arrived, Deliver, Stream},
+        outcome::{Counters, RunTaken},
+        stream::{Arrived, Deliver, DeliverRun, Stream},
         timer::{Backoff, Timer},
         ways::Reach,
     },
@@ -18,7 +18,7 @@ use crate::{
         HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
         HANDOVER_REPEATS,
     },
-    link::Delivery,
+    link::{Delivery, Refusal},
     message::Hop,
 };
 
@@ -132,6 +132,57 @@ impl Receiver {
         posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
         stream.arm(&mut self.timer);
         posts
+    }
+
+    /// The same for messages that arrived one behind the other: what is in order is delivered together. Leaves `None`s.
+    ///
+    /// A plain message is delivered in its place, and nobody hears whether a listener took it.
+    pub(super) fn receive_run(
+        &mut self,
+        run: &mut [Option<Delivery>],
+        deliver: DeliverRun<'_>,
+        now: Instant,
+    ) -> Posts {
+        let mut posts = Posts::new();
+        let mut rest = run;
+        while let Some(first) = rest.first() {
+            let hop = first.as_ref().and_then(|first| first.hop);
+            let count = self.next_ones(rest, hop);
+            let (these, behind) = rest.split_at_mut(count.max(1));
+            rest = behind;
+            if let Some(stream) = self.stream.as_mut().filter(|_| count > 1) {
+                let taken = stream.take_run(these, deliver, now);
+                self.offer = None;
+                self.counters.taken += taken.count as u64;
+                self.counters.unheard += taken.unheard as u64;
+            }
+            // What the listener had no room for is held back, and so what is one of a kind goes.
+            for delivery in these.iter_mut().filter_map(Option::take) {
+                let one = &mut |delivery| deliver_one(deliver, delivery);
+                match delivery.hop {
+                    Some(hop) => posts.extend(self.receive(delivery, hop, one, now)),
+                    None => drop(one(delivery)),
+                }
+            }
+        }
+        if let Some(stream) = &mut self.stream {
+            posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
+            stream.arm(&mut self.timer);
+        }
+        posts
+    }
+
+    /// How many messages at the front of `run` are the next ones of our stream; the first one has `hop`.
+    fn next_ones(&self, run: &[Option<Delivery>], hop: Option<Hop>) -> usize {
+        let (Some(hop), Some(stream)) = (hop, &self.stream) else { return 0 };
+        let announced = self.announced.filter(|_| hop.stream == 0);
+        if announced.unwrap_or(hop.stream) != stream.id || self.mutation != Mutation::None {
+            return 0;
+        }
+        let same = |of: &Option<Delivery>| {
+            of.as_ref().and_then(|of| of.hop).is_some_and(|of| of.stream == hop.stream)
+        };
+        stream.next_ones(&run[..run.iter().take_while(|of| same(of)).count()])
     }
 
     /// True if `stream` is the one that we gave.
@@ -350,5 +401,15 @@ impl Receiver {
         self.complained_at = Some(now);
         posts.push((Control::Unknown { stream: id }, Reach::Every));
         posts.extend(self.offer(now));
+    }
+}
+
+/// One message, where several can be taken.
+fn deliver_one(deliver: DeliverRun<'_>, delivery: Delivery) -> Result<(), Refusal> {
+    let taken = deliver(&mut [Some(delivery)]);
+    match taken {
+        RunTaken { count: 0, .. } => Err(Refusal::Full { bound: 0 }),
+        RunTaken { unheard: 0, .. } => Ok(()),
+        _ => Err(Refusal::Closed),
     }
 }

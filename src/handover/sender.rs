@@ -1,9 +1,12 @@
 //! The sending half of a peer: gives numbers, pushes, resends, gives up. It knows nothing of what arrives
 //! except the control words for a sender.
 //!
-//! `words` holds what is heard from the receiver and said to it, `due` what happens as time goes by.
+//! `words` holds what is heard from the receiver and said to it, `due` what happens as time goes by, `pump` how what was
+//! accepted is pushed, `run` how messages are accepted that come together.
 
 mod due;
+mod pump;
+mod run;
 mod words;
 
 use std::{
@@ -14,14 +17,13 @@ use std::{
 use crate::{
     address::Url,
     handover::{
-        control::Control,
         explain::{Explained, Reason},
         outcome::{Counters, Outcome, SendError, Sent},
         timer::{Backoff, Timer},
         ways::{LaneIndex, Way, Ways},
-        window::{Entry, Next, Window},
+        window::{Entry, Window},
     },
-    limits::{HANDOVER_PROBE_WAIT, HANDOVER_ROOM_WAIT},
+    limits::HANDOVER_PROBE_WAIT,
     link::{Delivery, DirectSink, Path, Refusal, Stub, Weigh},
     message::Hop,
 };
@@ -91,10 +93,7 @@ impl Sender {
         lane: Option<LaneIndex>,
         now: Instant,
     ) -> Result<Sent, SendError> {
-        let way = match lane {
-            Some(lane) if self.capable => Way::Lane(lane),
-            _ => self.ways.choose(None, false, now).ok_or(SendError::NoWay)?,
-        };
+        let way = self.plain_way(lane, now)?;
         // A direct way that is closed under us leaves the stub.
         if way == Way::Direct {
             let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
@@ -106,18 +105,22 @@ impl Sender {
                 }
             }
         }
-        let lane = match (way, lane) {
-            (_, Some(lane)) | (Way::Lane(lane), None) => lane,
-            (Way::Direct, None) => return Err(SendError::NoWay),
-        };
+        let lane = plain_lane(way, lane)?;
         self.ways.lanes[usize::from(lane)].raise();
         self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
         Ok(Sent { path: Path::MessageNode, hop: None })
     }
 
+    fn plain_way(&self, lane: Option<LaneIndex>, now: Instant) -> Result<Way, SendError> {
+        match lane {
+            Some(lane) if self.capable => Ok(Way::Lane(lane)),
+            _ => self.ways.choose(None, false, now).ok_or(SendError::NoWay),
+        }
+    }
+
     fn send_numbered(
         &mut self,
-        mut delivery: Delivery,
+        delivery: Delivery,
         lane: Option<LaneIndex>,
         now: Instant,
     ) -> Result<Sent, SendError> {
@@ -128,56 +131,13 @@ impl Sender {
             return Err(SendError::WindowFull { bytes, bytes_max, messages });
         }
         let hop = Hop { stream: window.stream, number: window.next_number() };
-        delivery.hop = Some(hop);
         self.timer.arm(now + HANDOVER_PROBE_WAIT);
-        window.append(Entry { delivery, lane, accepted_at: now });
+        let Delivery { message, ingress, .. } = delivery;
+        window.append(Entry { message, ingress, lane, accepted_at: now });
         self.counters.accepted += 1;
         self.pump(now);
         let path = if way == Way::Direct { Path::P2p } else { Path::MessageNode };
         Ok(Sent { path, hop: Some(hop) })
-    }
-
-    /// Pushes from the cursor while the sinks accept.
-    pub(super) fn pump(&mut self, now: Instant) {
-        while let Some(next) = self.window.as_ref().and_then(Window::next) {
-            match self.push(next, now) {
-                Ok(()) => {
-                    self.counters.resent += u64::from(!next.first);
-                    if let Some(window) = &mut self.window {
-                        window.advance();
-                    }
-                }
-                Err(Stop::DirectGone) => self.lose_direct(now),
-                Err(Stop::Full) => {
-                    self.timer.arm(now + HANDOVER_ROOM_WAIT);
-                    return;
-                }
-                Err(Stop::NoWay) => return,
-            }
-        }
-    }
-
-    fn push(&mut self, next: Next, now: Instant) -> Result<(), Stop> {
-        let Some(window) = &self.window else { return Err(Stop::NoWay) };
-        let entry = window.entry(next.number);
-        match self.ways.choose(entry.lane, next.shun, now).ok_or(Stop::NoWay)? {
-            Way::Direct => {
-                let direct = self.ways.direct.as_mut().ok_or(Stop::NoWay)?;
-                if direct.announced != Some(window.stream) {
-                    let words = Control::Stream { stream: window.stream }.to_string();
-                    direct.sink.push_control(words.into()).map_err(Stop::direct)?;
-                    direct.announced = Some(window.stream);
-                }
-                direct.sink.push(entry.delivery.clone()).map_err(Stop::direct)
-            }
-            Way::Lane(lane) => {
-                self.ways.push_lane(lane, entry.delivery.clone()).map_err(|_| Stop::Full)?;
-                if next.first && entry.lane == Some(lane) {
-                    self.ways.lanes[usize::from(lane)].passed(next.number);
-                }
-                Ok(())
-            }
-        }
     }
 
     /// The direct way opened.
@@ -259,8 +219,8 @@ impl Sender {
 
     /// Counts how a message ended, and tells it unless it was delivered.
     fn finish(&mut self, entry: Entry, end: End) {
-        let mut delivery = entry.delivery;
-        delivery.hop = None;
+        let Entry { message, ingress, .. } = entry;
+        let delivery = Delivery { message, ingress, hop: None };
         match end {
             End::Delivered => self.counters.delivered += 1,
             End::Returned => {
@@ -307,19 +267,11 @@ enum End {
     InDoubt,
 }
 
-/// Why the pump stops.
-enum Stop {
-    /// The sink takes no more now.
-    Full,
-    /// The direct way's sink is closed.
-    DirectGone,
-    /// There is no way.
-    NoWay,
-}
-
-impl Stop {
-    fn direct(refusal: Refusal) -> Stop {
-        if refusal == Refusal::Closed { Stop::DirectGone } else { Stop::Full }
+/// The stub of a plain message whose way is `way`, or was before it closed.
+fn plain_lane(way: Way, lane: Option<LaneIndex>) -> Result<LaneIndex, SendError> {
+    match (way, lane) {
+        (_, Some(lane)) | (Way::Lane(lane), None) => Ok(lane),
+        (Way::Direct, None) => Err(SendError::NoWay),
     }
 }
 

@@ -1,5 +1,7 @@
 //! One stream as its receiver sees it: what was taken, what is held back, what is missing.
 
+mod run;
+
 use std::{collections::VecDeque, time::Instant};
 
 use crate::{
@@ -14,6 +16,8 @@ use crate::{
     },
     link::{Delivery, Refusal, Weigh},
 };
+
+pub(super) use run::DeliverRun;
 
 /// Where a listener takes a message, or refuses it.
 pub(super) type Deliver<'a> = &'a mut dyn FnMut(Delivery) -> Result<(), Refusal>;

@@ -5,7 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use crate::{
     handover::{timer::Backoff, ways::LaneIndex},
     limits::{HANDOVER_PROBE_WAIT, HANDOVER_WINDOW_MESSAGES},
-    link::{Delivery, Weigh},
+    link::{Delivery, Ingress},
+    message::{Hop, Message},
 };
 
 /// The unacknowledged messages of one stream, in the order of their numbers.
@@ -38,12 +39,19 @@ pub(super) struct Window {
     asked: Asked,
 }
 
-/// One message and what is known of it.
+/// One message and what is known of it; its number is its place in the window.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub(super) delivery: Delivery,
+    pub(super) message: Message,
+    pub(super) ingress: Ingress,
     pub(super) lane: Option<LaneIndex>,
     pub(super) accepted_at: Instant,
+}
+
+impl Entry {
+    fn weight_bytes(&self) -> usize {
+        self.message.bytes().len()
+    }
 }
 
 /// What to push next.
@@ -121,7 +129,7 @@ impl Window {
         if self.entries.is_empty() {
             self.probe_at = Some(entry.accepted_at + HANDOVER_PROBE_WAIT);
         }
-        self.bytes += entry.delivery.weight_bytes();
+        self.bytes += entry.weight_bytes();
         self.entries.push_back(entry);
     }
 
@@ -137,6 +145,24 @@ impl Window {
 
     pub(super) fn entry(&self, number: u64) -> &Entry {
         &self.entries[(number - self.base) as usize]
+    }
+
+    /// Message `number` as a sink gets it; it stays here as well.
+    pub(super) fn copy(&self, number: u64) -> Delivery {
+        let entry = self.entry(number);
+        let hop = Some(Hop { stream: self.stream, number });
+        Delivery { message: entry.message.clone(), ingress: entry.ingress, hop }
+    }
+
+    /// The lanes of the messages that are to be pushed from [`Window::next`] on without a break.
+    pub(super) fn next_lanes(&self) -> impl Iterator<Item = Option<LaneIndex>> {
+        let (from, to) = match self.again.front() {
+            Some(again) => (again.from, again.to),
+            None => (self.cursor, self.next_number()),
+        };
+        let place =
+            |number: u64| (number.clamp(self.base, self.next_number()) - self.base) as usize;
+        self.entries.range(place(from)..place(to).max(place(from))).map(|entry| entry.lane)
     }
 
     pub(super) fn base(&self) -> u64 {
@@ -158,18 +184,22 @@ impl Window {
         (number < self.next_number()).then_some(next)
     }
 
-    /// What [`Window::next`] named was taken by a sink.
-    pub(super) fn advance(&mut self) {
+    /// So many of what [`Window::next_lanes`] gave were taken by a sink. Returns how many of them for another time.
+    pub(super) fn advance(&mut self, count: usize) -> u64 {
+        let count = count as u64;
         match self.again.front_mut() {
             Some(again) => {
-                again.from += 1;
+                again.from += count;
                 if again.from >= again.to {
                     self.again.pop_front();
                 }
+                count
             }
             None => {
-                self.cursor += 1;
+                self.cursor += count;
+                let first = self.cursor.saturating_sub(self.unsent);
                 self.unsent = self.unsent.max(self.cursor);
+                count - first.min(count)
             }
         }
     }
@@ -228,7 +258,7 @@ impl Window {
     /// Gives the oldest message up: it if it was never sent; else it waits for the word of the receiver.
     pub(super) fn fence(&mut self) -> Option<Entry> {
         let number = self.base;
-        let weight = self.head()?.delivery.weight_bytes();
+        let weight = self.head()?.weight_bytes();
         let (entry, sent) = self.pop()?;
         if !sent {
             return Some(entry);
@@ -247,7 +277,7 @@ impl Window {
     /// Takes it off.
     pub(super) fn pop_fenced(&mut self) -> Option<Entry> {
         let (_, entry) = self.fencing.pop_front()?;
-        self.bytes -= entry.delivery.weight_bytes();
+        self.bytes -= entry.weight_bytes();
         Some(entry)
     }
 
@@ -258,7 +288,7 @@ impl Window {
             std::mem::take(&mut self.fencing).into_iter().partition(is);
         self.fencing = left;
         for (_, entry) in &taken {
-            self.bytes -= entry.delivery.weight_bytes();
+            self.bytes -= entry.weight_bytes();
         }
         taken.into()
     }
@@ -273,7 +303,7 @@ impl Window {
         let entry = self.entries.pop_front()?;
         let sent = self.base < self.unsent;
         self.base += 1;
-        self.bytes -= entry.delivery.weight_bytes();
+        self.bytes -= entry.weight_bytes();
         self.cursor = self.cursor.max(self.base);
         self.unsent = self.unsent.max(self.base);
         while let Some(again) = self.again.front_mut() {

@@ -102,6 +102,21 @@ pub trait Sink: Send + Sync {
             }
         }
     }
+
+    /// Takes messages from the front of `run`, in order, until one is refused. That one and what stands behind it are left
+    /// in their places; every place before is `None` then.
+    ///
+    /// # Errors
+    /// Why not all were taken.
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        for place in run {
+            if let Some(delivery) = place {
+                self.push(delivery.clone())?;
+                *place = None;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The sink of a direct connection, which carries control beside messages.
@@ -154,10 +169,20 @@ impl Weigh for Outgoing {
     }
 }
 
+impl From<Delivery> for Outgoing {
+    fn from(delivery: Delivery) -> Self {
+        let hop = delivery.hop;
+        Outgoing::Message { bytes: delivery.message.into_bytes(), hop }
+    }
+}
+
 impl Sink for Outbox<Outgoing> {
     fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
-        let hop = delivery.hop;
-        Outbox::push(self, Outgoing::Message { bytes: delivery.message.into_bytes(), hop })
+        Outbox::push(self, delivery.into())
+    }
+
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        Outbox::push_in_order(self, run)
     }
 }
 
@@ -184,6 +209,10 @@ impl Sink for Outbox<Delivery> {
 
     fn push_run(&self, run: &mut [Option<Delivery>], refused: &mut dyn FnMut(usize, Refusal)) {
         Outbox::push_run(self, run, refused);
+    }
+
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        Outbox::push_in_order(self, run)
     }
 }
 

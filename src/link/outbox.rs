@@ -57,7 +57,7 @@ impl<T: Weigh> Outbox<T> {
     /// [`Refusal::Full`] at a bound, [`Refusal::Closed`] after [`Outbox::close`].
     pub fn push(&self, item: T) -> Result<(), Refusal> {
         let mut inner = self.inner.lock();
-        self.room(&inner, &item)?;
+        self.room(&inner, item.weight_bytes())?;
         inner.push(item);
         let drainer = inner.drainer.take();
         drop(inner);
@@ -74,7 +74,7 @@ impl<T: Weigh> Outbox<T> {
         let queued = inner.items.len();
         for (at, place) in run.iter_mut().enumerate() {
             let Some(item) = place.take() else { continue };
-            match self.room(&inner, &item) {
+            match self.room(&inner, item.weight_bytes()) {
                 Ok(()) => inner.push(item),
                 Err(refusal) => refused(at, refusal),
             }
@@ -84,14 +84,39 @@ impl<T: Weigh> Outbox<T> {
         drainer.into_iter().for_each(Waker::wake);
     }
 
-    fn room(&self, inner: &Inner<T>, item: &T) -> Result<(), Refusal> {
+    /// Puts the items of `run` at the end, in order and under one lock, until one finds no room; that one and what
+    /// stands behind it are left.
+    ///
+    /// # Errors
+    /// As [`Outbox::push`], if not all were taken.
+    pub fn push_in_order<S: Weigh + Into<T>>(&self, run: &mut [Option<S>]) -> Result<(), Refusal> {
+        let mut inner = self.inner.lock();
+        let queued = inner.items.len();
+        let mut outcome = Ok(());
+        for place in run {
+            let Some(item) = place else { continue };
+            outcome = self.room(&inner, item.weight_bytes());
+            if outcome.is_err() {
+                break;
+            }
+            if let Some(item) = place.take() {
+                inner.push(item.into());
+            }
+        }
+        let drainer = if inner.items.len() > queued { inner.drainer.take() } else { None };
+        drop(inner);
+        drainer.into_iter().for_each(Waker::wake);
+        outcome
+    }
+
+    fn room(&self, inner: &Inner<T>, weight: usize) -> Result<(), Refusal> {
         if inner.closed {
             return Err(Refusal::Closed);
         }
         if inner.items.len() >= self.items_max {
             return Err(Refusal::Full { bound: self.items_max });
         }
-        if !inner.items.is_empty() && inner.bytes + item.weight_bytes() > self.bytes_max {
+        if !inner.items.is_empty() && inner.bytes + weight > self.bytes_max {
             return Err(Refusal::Full { bound: self.bytes_max });
         }
         Ok(())
@@ -217,6 +242,20 @@ mod tests {
         let outbox = Outbox::new(3, 10);
         assert_eq!(outbox.push(11), Ok(()));
         assert_eq!(outbox.push(0), Err(Refusal::Full { bound: 10 }));
+    }
+
+    #[test]
+    fn in_order_means_that_nothing_passes_what_found_no_room() {
+        let outbox = Outbox::new(3, 10);
+        let mut run = [Some(4), Some(7), Some(1)];
+        assert_eq!(outbox.push_in_order(&mut run), Err(Refusal::Full { bound: 10 }));
+        assert_eq!(run, [None, Some(7), Some(1)]);
+        assert_eq!(drain(&outbox, 9).1, vec![4]);
+        assert_eq!(outbox.push_in_order(&mut run), Ok(()));
+        assert_eq!(run, [None; 3]);
+        assert_eq!(drain(&outbox, 9).1, vec![7, 1]);
+        outbox.close();
+        assert_eq!(outbox.push_in_order(&mut [Some(1)]), Err(Refusal::Closed));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod body;
 mod checked;
 mod compose;
 mod cursor;
+mod ends;
 mod envelope;
 mod error;
 mod exact;

@@ -42,14 +42,41 @@ impl StubSandbox {
 
     /// The path through a Requester's sandbox: what is not for the stub itself goes to `*`, the connection.
     pub fn default_path(&self) -> Arc<dyn Sink> {
-        let bus = self.bus.clone();
-        Arc::new(move |delivery: Delivery| bus.deliver_to_target(delivery))
+        Arc::new(DefaultPath(self.bus.clone()))
     }
 
     /// The sink that the MessageBus gets for the path `via` through a Handler's sandbox.
     pub fn path(&self, via: Url) -> Arc<dyn Sink> {
-        let bus = self.bus.clone();
-        Arc::new(move |delivery: Delivery| bus.deliver_by_path(&via.address(), delivery))
+        Arc::new(HandlerPath { bus: self.bus.clone(), via })
+    }
+}
+
+/// Through a Requester's sandbox.
+struct DefaultPath(Arc<MiniBus>);
+
+impl Sink for DefaultPath {
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
+        self.0.deliver_to_target(delivery)
+    }
+
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        self.0.deliver_run_to_targets(run)
+    }
+}
+
+/// Through a Handler's sandbox, by the p2p-connectionUrl of one connection.
+struct HandlerPath {
+    bus: Arc<MiniBus>,
+    via: Url,
+}
+
+impl Sink for HandlerPath {
+    fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
+        self.bus.deliver_by_path(&self.via.address(), delivery)
+    }
+
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        self.bus.deliver_run_by_path(&self.via.address(), run)
     }
 }
 
@@ -70,6 +97,10 @@ impl DirectPath {
 impl Sink for DirectPath {
     fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
         self.listener.push(delivery)
+    }
+
+    fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
+        self.listener.push_in_order(run)
     }
 }
 

@@ -49,7 +49,7 @@ use tokio::{
 
 use crate::{
     address::Url,
-    bus::{MessageBus, PathReport, PostError, Posted, Refused},
+    bus::{Burst, MessageBus, PathReport, PostError, Posted, PostedBatch, Refused, Stopped},
     limits,
     link::{Delivery, Ingress, Outbox, Sink},
     message::{Message, To},
@@ -187,6 +187,40 @@ impl Runtime {
     pub async fn post_when_room(&self, message: Bytes) -> Result<Posted, PostError> {
         tokio::task::consume_budget().await;
         let message = Message::parse_with(message, self.bus.limits())?;
+        self.post_message_when_room(message).await
+    }
+
+    /// Posts messages one behind the other, waiting where a queue or window on the way of the next one is full: none
+    /// passes another. What they share is done once, so it costs less than [`Runtime::post_when_room`] for each; 64 at a
+    /// time are worth most of it. Dropped before its end, it has posted some of them.
+    pub async fn post_batch_when_room(
+        &self,
+        messages: impl IntoIterator<Item = Bytes>,
+    ) -> PostedBatch {
+        let mut messages = messages.into_iter();
+        let mut posted = PostedBatch::default();
+        let mut burst = Burst::new(Ingress::LOCAL);
+        while burst.fill(&self.bus, &mut messages) {
+            tokio::task::consume_budget().await;
+            let mut room = None;
+            loop {
+                match self.bus.post_burst(&mut burst, Instant::now(), &mut posted) {
+                    Stopped::Done => break,
+                    // Looked for once more, now that nothing that leaves is missed.
+                    Stopped::NoRoom => match room.take() {
+                        None => room = Some(self.next_progress()),
+                        Some(room) => room.await,
+                    },
+                    Stopped::Several(message) => {
+                        posted.add(self.post_message_when_room(message).await);
+                    }
+                }
+            }
+        }
+        posted
+    }
+
+    async fn post_message_when_room(&self, message: Message) -> Result<Posted, PostError> {
         let mut posted = self.bus.post_message(message.clone(), Ingress::LOCAL, Instant::now())?;
         for (at, target) in posted.targets.iter_mut().enumerate() {
             if !target.as_ref().is_err_and(PostError::is_full) {
@@ -282,14 +316,21 @@ impl Runtime {
     /// One copy, until it is taken or refused for another reason than want of room.
     async fn post_copy_when_room(&self, copy: Message) -> Result<Posted, PostError> {
         loop {
-            let progress = self.shared.progress.notified();
-            tokio::pin!(progress);
-            progress.as_mut().enable();
+            let room = self.next_progress();
             let posted = self.bus.post_message(copy.clone(), Ingress::LOCAL, Instant::now())?;
             if !posted.first_error().is_some_and(PostError::is_full) {
                 return Ok(posted);
             }
-            // Progress that nobody tells us of is looked for after a while.
+            room.await;
+        }
+    }
+
+    /// Resolves when something has left a queue or a window after this was called; progress that nobody tells us of is
+    /// looked for after a while.
+    fn next_progress(&self) -> impl Future<Output = ()> + Send {
+        let mut progress = Box::pin(self.shared.progress.clone().notified_owned());
+        progress.as_mut().enable();
+        async move {
             let _ = timeout(limits::PROGRESS_POLL, progress).await;
         }
     }

@@ -280,7 +280,7 @@ impl P2pLinks {
             handle,
             fault: fault.clone(),
             shared: self.shared.clone(),
-            frames: Vec::new(),
+            since: Instant::now(),
             is_at_fault: false,
         };
         let owner = self.clone();
@@ -330,23 +330,12 @@ struct Receiver {
     /// Why we closed the connection, if the peer broke the protocol.
     fault: Arc<Mutex<Option<LinkFault>>>,
     shared: Arc<Shared>,
-    /// What has come since the last batch went into the hand-over.
-    frames: Vec<(u64, Bytes)>,
+    /// When the first of those messages was read that wait in the ingress.
+    since: Instant,
     is_at_fault: bool,
 }
 
-/// Places for frames that a connection keeps between two batches.
-const READ_BATCH_KEPT: usize = 8;
-
 impl Receiver {
-    /// The messages so far go into the hand-over.
-    fn hand_over(&mut self, now: Instant) {
-        if !self.frames.is_empty() && !self.is_at_fault {
-            let outcome = self.ingress.on_messages(&mut self.frames, now);
-            self.check(outcome);
-        }
-    }
-
     /// Closes the connection of a peer that broke the protocol; nothing more of it is taken.
     fn check(&mut self, outcome: Result<(), LinkFault>) {
         if let Err(fault) = outcome {
@@ -360,17 +349,21 @@ impl Receiver {
 
 impl LinkReceiver for Receiver {
     fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow {
-        self.frames.push((number, bytes));
-        if self.frames.len() >= limits::READ_BATCH_MESSAGES {
-            self.hand_over(Instant::now());
+        if self.is_at_fault {
+            return Flow::Stop;
         }
+        if !self.ingress.has_gathered() {
+            self.since = Instant::now();
+        }
+        let outcome = self.ingress.gather(number, bytes, self.since);
+        self.check(outcome);
         if self.is_at_fault { Flow::Stop } else { Flow::Continue }
     }
 
     fn on_control(&mut self, bytes: Bytes) {
-        let now = Instant::now();
-        self.hand_over(now);
         if !self.is_at_fault {
+            let now = Instant::now();
+            self.ingress.hand_over(now);
             let outcome = self.ingress.on_control(&bytes, now);
             self.check(outcome);
         }
@@ -378,9 +371,8 @@ impl LinkReceiver for Receiver {
 
     fn on_batch_end(&mut self) {
         let now = Instant::now();
-        self.hand_over(now);
-        // An idle connection keeps no memory for a busy one.
-        self.frames.shrink_to(READ_BATCH_KEPT);
+        self.ingress.hand_over(now);
+        self.ingress.rest();
         self.ingress.on_room(now);
         self.shared.progress.notify_waiters();
     }

@@ -28,6 +28,13 @@ pub const VARINT_MAX: u64 = (1 << 62) - 1;
 
 /// Bytes set aside for a frame of which the beginning has come, if it is that long; more only as more comes.
 const PARTIAL_BYTES_FIRST: usize = 16 << 10;
+/// Bytes by which that room grows at most, once more has come.
+const PARTIAL_BYTES_STEP: usize = 64 << 10;
+/// Bytes of the buffer that small frames across chunks share: some ten of them for one allocation, and no more than this
+/// is kept alive by a message that stays.
+const SHARED_PARTIAL_BYTES: usize = 4 << 10;
+/// Bytes of a frame across chunks up to which it shares that buffer.
+const SHARING_BYTES_MAX: usize = 1 << 10;
 
 const MESSAGE: u64 = 0;
 const CONTROL: u64 = 1;
@@ -49,7 +56,7 @@ pub enum Frame {
 /// Cuts a byte stream into frames, whatever chunks it comes in.
 ///
 /// A frame that lies within one chunk is a slice of it; one across chunks is copied once. Memory: the chunk being
-/// read, and at most one frame of the allowed length.
+/// read, at most one frame of the allowed length, and a buffer of 4 KiB until [`FrameDecoder::rest`].
 #[derive(Debug)]
 pub struct FrameDecoder {
     payload_bytes_max: usize,
@@ -87,11 +94,7 @@ impl FrameDecoder {
                 self.parse(frame).map(Some)
             }
             whole => {
-                // Room for the whole frame at once, unless it is so large that its beginning deserves none yet.
-                let bytes = whole.map_or(0, |bytes| bytes.min(PARTIAL_BYTES_FIRST));
-                self.partial.reserve(bytes.max(self.chunk.len()));
-                self.partial.extend_from_slice(&self.chunk);
-                self.chunk.clear();
+                self.begin_partial(whole.unwrap_or(0));
                 Ok(None)
             }
         }
@@ -102,6 +105,27 @@ impl FrameDecoder {
         self.chunk.is_empty() && self.partial.is_empty()
     }
 
+    /// Keeps no memory that is not in use.
+    pub fn rest(&mut self) {
+        if self.partial.is_empty() && self.partial.capacity() > 0 {
+            self.partial = BytesMut::new();
+        }
+    }
+
+    /// What is left of the chunk is the beginning of a frame of `bytes`, or of one of which that isn't known.
+    fn begin_partial(&mut self, bytes: usize) {
+        let wanted = bytes.max(self.chunk.len());
+        if wanted > SHARING_BYTES_MAX {
+            // Room for the whole frame at once, unless it is so large that its beginning deserves none yet.
+            let room = bytes.min(PARTIAL_BYTES_FIRST).max(self.chunk.len());
+            self.partial = BytesMut::with_capacity(room);
+        } else if self.partial.capacity() < wanted {
+            self.partial = BytesMut::with_capacity(SHARED_PARTIAL_BYTES);
+        }
+        self.partial.extend_from_slice(&self.chunk);
+        self.chunk.clear();
+    }
+
     fn complete_partial(&mut self) -> Result<Option<Frame>, FrameError> {
         loop {
             let wanted = match self.whole_length(&self.partial)? {
@@ -110,19 +134,20 @@ impl FrameDecoder {
             };
             if wanted == 0 {
                 let frame = self.partial.split().freeze();
-                self.partial = BytesMut::new();
                 return self.parse(frame).map(Some);
             }
             if self.chunk.is_empty() {
                 return Ok(None);
             }
             let taken = wanted.min(self.chunk.len());
-            self.partial.reserve(wanted);
-            self.partial.extend_from_slice(&self.chunk.split_to(taken));
+            self.partial.reserve(wanted.min(PARTIAL_BYTES_STEP).max(taken));
+            self.partial.extend_from_slice(&self.chunk[..taken]);
+            self.chunk.advance(taken);
         }
     }
 
     /// Bytes of the frame that begins in `bytes`, its length field included, if that field is there whole.
+    #[inline]
     fn whole_length(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
         let Some((length, field)) = read_varint(bytes) else { return Ok(None) };
         let bytes_max = self.payload_bytes_max + FRAME_HEAD_BYTES_MAX;
@@ -132,19 +157,32 @@ impl FrameDecoder {
         }
     }
 
+    /// Takes the head off a whole frame.
+    #[inline]
     fn parse(&self, mut frame: Bytes) -> Result<Frame, FrameError> {
-        take_varint(&mut frame)?;
-        let frame = match take_varint(&mut frame)? {
-            MESSAGE => Frame::Message { number: take_varint(&mut frame)?, bytes: frame },
-            CONTROL => Frame::Control(frame),
-            kind => return Err(FrameError::UnknownKind { kind }),
+        let mut head = 0;
+        let mut next = || {
+            let (value, size) = read_varint(&frame[head..]).ok_or(FrameError::HeadCutShort)?;
+            head += size;
+            Ok(value)
         };
-        let (Frame::Message { bytes, .. } | Frame::Control(bytes)) = &frame;
-        if bytes.len() > self.payload_bytes_max {
-            let bytes_max = self.payload_bytes_max;
-            return Err(FrameError::TooLong { bytes: bytes.len() as u64, bytes_max });
+        next()?;
+        let (kind, number) = match next()? {
+            MESSAGE => (MESSAGE, next()?),
+            kind => (kind, 0),
+        };
+        frame.advance(head);
+        if kind > CONTROL {
+            return Err(FrameError::UnknownKind { kind });
         }
-        Ok(frame)
+        if frame.len() > self.payload_bytes_max {
+            let (bytes, bytes_max) = (frame.len() as u64, self.payload_bytes_max);
+            return Err(FrameError::TooLong { bytes, bytes_max });
+        }
+        Ok(match kind {
+            MESSAGE => Frame::Message { number, bytes: frame },
+            _ => Frame::Control(frame),
+        })
     }
 }
 
@@ -174,20 +212,21 @@ impl BatchEncoder {
     /// If a number is over [`VARINT_MAX`], which no sender reaches by counting.
     pub fn push(&mut self, item: &Outgoing) {
         let payload = payload(item);
-        let before = self.buffer.len();
+        let mut head = Head::default();
         match item {
             Outgoing::Message { hop, .. } => {
                 let number = hop.map_or(0, |hop| hop.number);
-                write_varint(&mut self.buffer, (1 + varint_size(number) + payload.len()) as u64);
-                write_varint(&mut self.buffer, MESSAGE);
-                write_varint(&mut self.buffer, number);
+                head.put((1 + varint_size(number) + payload.len()) as u64);
+                head.put(MESSAGE);
+                head.put(number);
             }
             Outgoing::Control(_) => {
-                write_varint(&mut self.buffer, (1 + payload.len()) as u64);
-                write_varint(&mut self.buffer, CONTROL);
+                head.put((1 + payload.len()) as u64);
+                head.put(CONTROL);
             }
         }
-        self.bytes += self.buffer.len() - before + payload.len();
+        self.buffer.extend_from_slice(&head.bytes[..head.length]);
+        self.bytes += head.length + payload.len();
         if payload.len() <= COALESCED_BYTES_MAX {
             self.buffer.extend_from_slice(payload);
         } else {
@@ -217,32 +256,50 @@ fn payload(item: &Outgoing) -> &Bytes {
     }
 }
 
+/// The head of a frame as it is put together.
+#[derive(Default)]
+struct Head {
+    bytes: [u8; FRAME_HEAD_BYTES_MAX],
+    length: usize,
+}
+
+impl Head {
+    #[inline]
+    fn put(&mut self, value: u64) {
+        let (bytes, size) = varint(value);
+        self.bytes[self.length..self.length + size].copy_from_slice(&bytes[..size]);
+        self.length += size;
+    }
+}
+
 /// Appends `value` as an RFC 9000 varint, in its shortest form.
 ///
 /// # Panics
 /// If `value` is over [`VARINT_MAX`].
 pub fn write_varint(into: &mut BytesMut, value: u64) {
-    match varint_size(value) {
-        1 => into.extend_from_slice(&[value as u8]),
-        2 => into.extend_from_slice(&(value as u16 | 1 << 14).to_be_bytes()),
-        4 => into.extend_from_slice(&(value as u32 | 2 << 30).to_be_bytes()),
-        _ => into.extend_from_slice(&(value | 3 << 62).to_be_bytes()),
-    }
+    let (bytes, size) = varint(value);
+    into.extend_from_slice(&bytes[..size]);
+}
+
+/// `value` as a varint in its shortest form, and how many of the bytes that is.
+#[inline]
+fn varint(value: u64) -> ([u8; 8], usize) {
+    let size = varint_size(value);
+    let marked = value | (size.trailing_zeros() as u64) << (8 * size - 2);
+    ((marked << (64 - 8 * size)).to_be_bytes(), size)
 }
 
 /// The varint at the beginning of `bytes` and how many bytes it takes, or `None` if it isn't there whole.
+#[inline]
 pub fn read_varint(bytes: &[u8]) -> Option<(u64, usize)> {
-    let first = *bytes.first()?;
-    let size = varint_bytes(first);
-    let rest = bytes.get(1..size)?;
-    let value = rest.iter().fold(u64::from(first & 0x3f), |value, &b| value << 8 | u64::from(b));
-    Some((value, size))
-}
-
-fn take_varint(bytes: &mut Bytes) -> Result<u64, FrameError> {
-    let (value, size) = read_varint(bytes).ok_or(FrameError::HeadCutShort)?;
-    bytes.advance(size);
-    Ok(value)
+    let size = varint_bytes(*bytes.first()?);
+    let value = match size {
+        1 => u64::from(bytes[0]),
+        2 => u64::from(u16::from_be_bytes(*bytes.first_chunk()?)),
+        4 => u64::from(u32::from_be_bytes(*bytes.first_chunk()?)),
+        _ => u64::from_be_bytes(*bytes.first_chunk()?),
+    };
+    Some((value & (u64::MAX >> (66 - 8 * size)), size))
 }
 
 /// Bytes of the varint whose first byte is `first`.

@@ -12,6 +12,7 @@ use crate::{
     address::{Address, Url},
     bus::{Drop, FromCheck, MessageBus, Note},
     handover::{Announced, ControlError, Peer},
+    limits,
     link::{Delivery, DirectSink, Ingress, LinkId, Outbox, Path},
     message::{Message, ParseError},
     ua::remote::taken,
@@ -22,7 +23,7 @@ pub(super) const PROBE: &str = r#"{"control":"probe"}"#;
 /// The answer to [`PROBE`].
 const PROBED: &str = r#"{"control":"probed"}"#;
 
-/// Places for messages that an ingress keeps between two batches: an idle connection is to cost little.
+/// Places for messages that an ingress keeps while it rests.
 const RUN_KEPT: usize = 4;
 
 /// Why a direct connection has to be closed: the peer broke the protocol.
@@ -73,7 +74,7 @@ pub struct P2pIngress {
     /// The `from` that was noted last as one of which nothing is known; it is judged again each time.
     last_unknown: String,
     /// Numbered messages of the batch at hand.
-    run: Vec<Delivery>,
+    run: Vec<Option<Delivery>>,
 }
 
 impl P2pIngress {
@@ -107,39 +108,50 @@ impl P2pIngress {
         checked
     }
 
-    /// Message frames have come, one behind the other: numbered ones go into the hand-over under one lock. Leaves
-    /// `frames` empty, also where it ends with a fault.
+    /// The same, but that numbered messages wait until there are [`READ_BATCH_MESSAGES`] of them, or for
+    /// [`P2pIngress::hand_over`]: they go into the hand-over together, under one lock.
     ///
     /// # Errors
-    /// As [`P2pIngress::on_message`]; what stands before the frame at fault was taken.
-    pub fn on_messages(
-        &mut self,
-        frames: &mut Vec<(u64, Bytes)>,
-        now: Instant,
-    ) -> Result<(), LinkFault> {
-        let mut outcome = Ok(());
-        self.run.reserve(frames.len());
-        for (number, bytes) in frames.drain(..) {
-            match self.read(number, bytes) {
-                Ok((delivery, checked)) => {
-                    match delivery.hop {
-                        Some(_) => self.run.push(delivery),
-                        None => {
-                            receive_run(&self.bus, &self.peer, &mut self.run, now);
-                            receive(&self.bus, &self.peer, delivery, now);
-                        }
-                    }
-                    outcome = checked;
-                }
-                Err(fault) => outcome = Err(fault),
+    /// As [`P2pIngress::on_message`]; what came before the frame at fault was taken then.
+    ///
+    /// [`READ_BATCH_MESSAGES`]: limits::READ_BATCH_MESSAGES
+    pub fn gather(&mut self, number: u64, bytes: Bytes, now: Instant) -> Result<(), LinkFault> {
+        let (delivery, checked) = match self.read(number, bytes) {
+            Ok(read) => read,
+            Err(fault) => {
+                self.hand_over(now);
+                return Err(fault);
             }
-            if outcome.is_err() {
-                break;
+        };
+        if delivery.hop.is_some() {
+            self.run.push(Some(delivery));
+            if checked.is_err() || self.run.len() >= limits::READ_BATCH_MESSAGES {
+                self.hand_over(now);
             }
+        } else {
+            self.hand_over(now);
+            receive(&self.bus, &self.peer, delivery, now);
         }
-        receive_run(&self.bus, &self.peer, &mut self.run, now);
+        checked
+    }
+
+    /// True if messages wait to go into the hand-over.
+    pub fn has_gathered(&self) -> bool {
+        !self.run.is_empty()
+    }
+
+    /// What has been gathered goes into the hand-over.
+    pub fn hand_over(&mut self, now: Instant) {
+        if !self.run.is_empty() {
+            let bus = &self.bus;
+            self.peer.receive_run(&mut self.run, &mut |run| bus.deliver_run(run, now), now);
+            self.run.clear();
+        }
+    }
+
+    /// Keeps no memory for more than a few messages: an idle connection is to cost little.
+    pub fn rest(&mut self) {
         self.run.shrink_to(RUN_KEPT);
-        outcome
     }
 
     /// The message of a frame as it goes into the hand-over, and whether its sender may send it.
@@ -301,12 +313,5 @@ fn receive(bus: &MessageBus, peer: &Peer, delivery: Delivery, now: Instant) {
         peer.receive(delivery, &mut |delivery| bus.deliver(delivery, now).map(taken), now);
     if let (Err(refusal), Some(kept)) = (outcome, kept) {
         bus.refused_plain(&kept, refusal, now);
-    }
-}
-
-/// Numbered messages that came together, the same way.
-fn receive_run(bus: &MessageBus, peer: &Peer, run: &mut Vec<Delivery>, now: Instant) {
-    if !run.is_empty() {
-        peer.receive_run(run, &mut |delivery| bus.deliver(delivery, now).map(taken), now);
     }
 }

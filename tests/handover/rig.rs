@@ -46,6 +46,16 @@ pub(super) struct Node {
     pub(super) before: Report,
 }
 
+impl Node {
+    /// The next message of `pair` was accepted for sending.
+    pub(super) fn count_accepted(&mut self, pair: (u64, u64), numbered: bool, path: Path) {
+        let number = self.numbers.entry(pair).or_default();
+        self.accepted.entry((pair.0, pair.1, self.life)).or_default().push((*number, numbered));
+        *number += 1;
+        self.by[usize::from(path == Path::P2p)] += 1;
+    }
+}
+
 /// A queue into a Message Node, and what is under way.
 pub(super) struct Leg {
     pub(super) stub: Arc<Stub>,

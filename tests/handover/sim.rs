@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use hyperty_router::{
     address::Url,
-    handover::{Announced, Config, Event, Mutation, Outcome, Peer, SendError},
+    handover::{Announced, Config, Event, Mutation, Outcome, Peer, RunTaken, SendError, SentRun},
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
     message::{Hop, Message, To},
 };
@@ -96,6 +96,8 @@ struct World {
     /// How long until a side notices a cut, at most.
     notice_ms: u64,
     full_percent: u64,
+    /// Messages are sent, and taken from a direct link, several at a time.
+    together: bool,
     config: Config,
 }
 
@@ -156,6 +158,7 @@ impl World {
             node_dead: false,
             notice_ms: [1, 40, 1_500][random.in_range(0, 3) as usize],
             full_percent: [0, 5, 50][random.in_range(0, 3) as usize],
+            together: random.chance(50),
             config,
             random,
         }
@@ -265,8 +268,11 @@ impl World {
             |world: &World, ms| world.now + Duration::from_millis(world.random.in_range(0, ms));
         match action {
             Action::Traffic { side, until } => {
-                for _ in 0..self.random.in_range(1, 6) {
-                    self.post(side);
+                let count = self.random.in_range(1, 6);
+                if self.together {
+                    self.post_run(side, count as usize);
+                } else {
+                    (0..count).for_each(|_| self.post(side));
                 }
                 let next = soon(self, 12);
                 if next < until {
@@ -302,26 +308,59 @@ impl World {
     /// One message from `side`, of random size, between random addresses.
     fn post(&mut self, side: usize) {
         let (from, to) = (self.random.in_range(0, 2), self.random.in_range(0, ADDRESSES));
-        let padding = "x".repeat(self.random.in_range(0, 400) as usize);
+        let number = self.nodes[side].numbers.get(&(from, to)).copied().unwrap_or(0);
+        let delivery = self.write(side, (from, to), number);
         let node = &mut self.nodes[side];
-        let number = node.numbers.entry((from, to)).or_default();
-        let life = node.life;
+        let stub = Arc::clone(&node.stubs[to as usize % STUBS].stub);
+        match node.peer.send(delivery, Some(&stub), self.now) {
+            Ok(sent) => node.count_accepted((from, to), sent.hop.is_some(), sent.path),
+            Err(SendError::WindowFull { .. } | SendError::Refused(_)) => node.refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// So many messages at once, all by one stub, until one is refused.
+    fn post_run(&mut self, side: usize, count: usize) {
+        let stub = self.random.in_range(0, STUBS as u64);
+        let mut numbers = self.nodes[side].numbers.clone();
+        let mut pairs = VecDeque::new();
+        let mut run = Vec::new();
+        for _ in 0..count {
+            let to = stub + STUBS as u64 * self.random.in_range(0, ADDRESSES / STUBS as u64);
+            let pair = (self.random.in_range(0, 2), to);
+            let number = numbers.entry(pair).or_default();
+            run.push(Some(self.write(side, pair, *number)));
+            pairs.push_back(pair);
+            *number += 1;
+        }
+        let node = &mut self.nodes[side];
+        let stub = Arc::clone(&node.stubs[stub as usize].stub);
+        while !pairs.is_empty() {
+            let numbered = node.peer.is_numbered();
+            let rest = count - pairs.len();
+            match node.peer.send_run(&mut run[rest..], Some(&stub), self.now) {
+                Ok(SentRun { count, path }) => {
+                    for pair in pairs.drain(..count) {
+                        node.count_accepted(pair, numbered, path);
+                    }
+                }
+                Err(SendError::WindowFull { .. } | SendError::Refused(_)) => {
+                    node.refused += 1;
+                    return;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    fn write(&self, side: usize, (from, to): (u64, u64), number: u64) -> Delivery {
+        let padding = "x".repeat(self.random.in_range(0, 400) as usize);
+        let life = self.nodes[side].life;
         let text = format!(
             r#"{{"id":1,"type":"update","from":"hyperty://{side}/{from}","to":"hyperty://{}/{to}","body":{{"n":{number},"life":{life},"padding":"{padding}"}}}}"#,
             1 - side
         );
         let message = Message::parse(Bytes::from(text)).expect("a message of the simulation");
-        let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
-        let stub = Arc::clone(&node.stubs[to as usize % STUBS].stub);
-        match node.peer.send(delivery, Some(&stub), self.now) {
-            Ok(sent) => {
-                let accepted = node.accepted.entry((from, to, life)).or_default();
-                accepted.push((*number, sent.hop.is_some()));
-                *number += 1;
-                node.by[usize::from(sent.path == Path::P2p)] += 1;
-            }
-            Err(SendError::WindowFull { .. } | SendError::Refused(_)) => node.refused += 1,
-            Err(error) => panic!("{error}"),
-        }
+        Delivery { message, ingress: Ingress::LOCAL, hop: None }
     }
 }

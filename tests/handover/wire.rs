@@ -46,11 +46,20 @@ impl World {
                 self.arrive_by_node(1 - side, item, LinkId(index as u32 + 1))?;
             }
         }
+        let mut run = Vec::new();
         loop {
             let now = self.now;
             let next = self.nodes[side].direct.as_mut().and_then(|link| due(&mut link.flight, now));
-            let Some(item) = next else { return Ok(()) };
-            self.arrive_direct(1 - side, item)?;
+            match next {
+                Some(Outgoing::Message { bytes, hop }) if self.together && hop.is_some() => {
+                    run.extend(self.read_direct(1 - side, bytes, hop)?.map(Some));
+                }
+                next => {
+                    self.receive_run(1 - side, &mut run)?;
+                    let Some(item) = next else { return Ok(()) };
+                    self.arrive_direct(1 - side, item)?;
+                }
+            }
         }
     }
 
@@ -103,17 +112,50 @@ impl World {
                 }
                 self.control(side, &text, Path::P2p)
             }
-            Outgoing::Message { bytes, hop } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                let told = link.announced.hop(number);
-                if told != hop {
-                    return Err(format!("link says {told:?} for {hop:?}"));
-                }
-                let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
-                let ingress = Ingress { path: Path::P2p, link: LinkId(9) };
-                self.receive(side, Delivery { message, ingress, hop: told })
-            }
+            Outgoing::Message { bytes, hop } => match self.read_direct(side, bytes, hop)? {
+                Some(delivery) => self.receive(side, delivery),
+                None => Ok(()),
+            },
         }
+    }
+
+    /// A message that came by the direct link, if there is one.
+    fn read_direct(
+        &mut self,
+        side: usize,
+        bytes: Bytes,
+        hop: Option<Hop>,
+    ) -> Result<Option<Delivery>, String> {
+        let Some(link) = &mut self.nodes[side].direct else { return Ok(None) };
+        let number = hop.map_or(0, |hop| hop.number);
+        let told = link.announced.hop(number);
+        if told != hop {
+            return Err(format!("link says {told:?} for {hop:?}"));
+        }
+        let message = Message::parse(bytes).map_err(|error| format!("{error:?}"))?;
+        let ingress = Ingress { path: Path::P2p, link: LinkId(9) };
+        Ok(Some(Delivery { message, ingress, hop: told }))
+    }
+
+    /// Numbered messages that came together.
+    fn receive_run(&mut self, side: usize, run: &mut Vec<Option<Delivery>>) -> Result<(), String> {
+        let (dice, full) = (Arc::clone(&self.random), self.full_percent);
+        let Node { peer, heard, .. } = &mut self.nodes[side];
+        let mut listener = |run: &mut [Option<Delivery>]| {
+            let mut taken = RunTaken::default();
+            for place in run {
+                let delivery = place.clone().expect("a message in each place");
+                if listen(heard, delivery, dice.chance(full)).is_err() {
+                    break;
+                }
+                *place = None;
+                taken.count += 1;
+            }
+            taken
+        };
+        peer.receive_run(run, &mut listener, self.now);
+        run.clear();
+        self.check_order(side)
     }
 
     pub(super) fn control(&mut self, side: usize, text: &str, path: Path) -> Result<(), String> {

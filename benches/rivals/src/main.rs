@@ -21,7 +21,7 @@ use tokio::runtime::Builder;
 
 const USAGE: &str = "usage: rivals [--only throughput|idle|setup] [--core N] [--rounds N] [--messages N] \
     [--pings N] [--connections N] [RIVAL]…";
-const RIVALS: &[&str] = &["ours", "quinn", "zenoh-quic", "zenoh-tcp", "nats"];
+const RIVALS: &[&str] = &["ours", "ours-by-one", "quinn", "zenoh-quic", "zenoh-tcp", "nats"];
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -68,7 +68,7 @@ pub async fn run(names: &[&'static str], effort: Effort) -> Outcome<Vec<Row>> {
 
 async fn connect(name: &'static str) -> Outcome<Rival> {
     let server = match name {
-        "ours" => Server::Party(Process::start(&["party", name, "server"])?),
+        "ours" | "ours-by-one" => Server::Party(Process::start(&["party", name, "server"])?),
         "nats" => Server::Nats(NatsServer::start().await?),
         _ => Server::None,
     };

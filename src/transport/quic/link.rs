@@ -163,6 +163,7 @@ async fn read<R: LinkReceiver>(
             }
         }
         receiver.on_batch_end();
+        decoder.rest();
         tokio::task::consume_budget().await;
     }
 }

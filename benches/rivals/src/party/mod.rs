@@ -34,11 +34,14 @@ pub async fn run(rival: &str, role: &str, address: &[String]) -> Outcome<()> {
     let author = match role {
         "sender" => Author::Alice,
         "receiver" => Author::Bob,
-        "server" if rival == "ours" => return ours::serve(console).await,
+        "server" if rival.starts_with("ours") => return ours::serve(console).await,
         other => return Err(format!("no role {other}").into()),
     };
     match rival {
-        "ours" => obey(ours::Ours::open(author, address, &console).await?, console).await,
+        "ours" | "ours-by-one" => {
+            let by_one = rival != "ours";
+            obey(ours::Ours::open(author, by_one, address, &console).await?, console).await
+        }
         "quinn" => obey(raw_quinn::RawQuinn::open(author, address, &console).await?, console).await,
         #[cfg(feature = "zenoh")]
         "zenoh-quic" | "zenoh-tcp" => {

@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, time::timeout};
 use super::{Outcome, Party};
 use crate::{
     console::{Console, cpu},
-    work::{ALICE, ALICE_RUNTIME, Author, BOB, BOB_RUNTIME, Checker, Writer},
+    work::{ALICE, ALICE_RUNTIME, Author, BOB, BOB_RUNTIME, Checker, FRAMES_A_WRITE, Writer},
 };
 
 /// For the connection to be live and for traffic to have moved to it.
@@ -48,13 +48,20 @@ pub async fn start_node() -> Outcome<serve::ServeHandle> {
 pub struct Ours {
     runtime: Runtime,
     hyperty: Hyperty,
+    /// Messages are posted one at a time, and not in batches.
+    by_one: bool,
     arrived: Vec<Delivery>,
     writer: Writer,
     checker: Checker,
 }
 
 impl Ours {
-    pub async fn open(author: Author, address: &[String], console: &Console) -> Outcome<Self> {
+    pub async fn open(
+        author: Author,
+        by_one: bool,
+        address: &[String],
+        console: &Console,
+    ) -> Outcome<Self> {
         let [node] = address else { return Err("wanted: the Message Node".into()) };
         let (runtime, hyperty, other) = match author {
             Author::Alice => (ALICE_RUNTIME, ALICE, Author::Bob),
@@ -68,6 +75,7 @@ impl Ours {
         let mut party = Ours {
             runtime,
             hyperty,
+            by_one,
             arrived: Vec::with_capacity(BATCH),
             writer: Writer::new(author),
             checker: Checker::new(other),
@@ -116,8 +124,22 @@ impl Ours {
 
 impl Party for Ours {
     async fn send(&mut self, messages: u64) -> Outcome<()> {
-        for _ in 0..messages {
-            self.post().await?;
+        if self.by_one {
+            for _ in 0..messages {
+                self.post().await?;
+            }
+            return Ok(());
+        }
+        let mut left = messages as usize;
+        while left > 0 {
+            let frames = left.min(FRAMES_A_WRITE);
+            let writer = &mut self.writer;
+            let batch = (0..frames).map(|_| writer.message());
+            let posted = self.runtime.post_batch_when_room(batch).await;
+            if posted.p2p != frames {
+                return Err(format!("not by the direct connection: {posted:?}").into());
+            }
+            left -= frames;
         }
         Ok(())
     }

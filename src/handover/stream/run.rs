@@ -1,0 +1,55 @@
+//! Numbered messages that arrive together: what is in order goes to the listener as it came. Nothing is held back here.
+
+use std::time::Instant;
+
+use super::Stream;
+use crate::{
+    handover::outcome::RunTaken,
+    limits::HANDOVER_ROOM_WAIT,
+    link::{Delivery, Weigh},
+};
+
+/// Where listeners take messages one behind the other, from the front until one is refused for want of room: that one and
+/// what is behind it are left in their places.
+pub(in crate::handover) type DeliverRun<'a> =
+    &'a mut dyn FnMut(&mut [Option<Delivery>]) -> RunTaken;
+
+impl Stream {
+    /// How many messages at the front of `run` are the next ones, while nothing waits before them.
+    pub(in crate::handover) fn next_ones(&self, run: &[Option<Delivery>]) -> usize {
+        if self.retry_at.is_some() || self.held_messages > 0 {
+            return 0;
+        }
+        let numbers = run.iter().map_while(|place| Some(place.as_ref()?.hop?.number));
+        numbers.zip(self.taken + 1..).take_while(|(number, next)| number == next).count()
+    }
+
+    /// Gives the listener `run`, which are the [`Stream::next_ones`]. The same as one by one: how many it took, and how
+    /// many of them found nobody. What it has no room for is left in its place, to be held back.
+    pub(in crate::handover) fn take_run(
+        &mut self,
+        run: &mut [Option<Delivery>],
+        deliver: DeliverRun<'_>,
+        now: Instant,
+    ) -> RunTaken {
+        self.seen_at = now;
+        let weight = |run: &[Option<Delivery>]| -> usize {
+            run.iter().flatten().map(Weigh::weight_bytes).sum()
+        };
+        let before = weight(run);
+        let outcome = deliver(run);
+        let count = run.iter().take_while(|place| place.is_none()).count();
+        self.unacknowledged_bytes += before - weight(&run[count..]);
+        self.taken += count as u64;
+        self.highest = self.highest.max(self.taken);
+        if self.received < self.taken {
+            self.received = self.taken;
+            self.gap_at = None;
+        }
+        if count < run.len() {
+            self.retry_at = Some(now + HANDOVER_ROOM_WAIT);
+        }
+        self.note_gap(now);
+        RunTaken { count, ..outcome }
+    }
+}
