@@ -134,12 +134,6 @@ impl RuntimeUa {
         }
     }
 
-    /// The Requester could not even begin.
-    pub(super) fn fail_requester(&mut self, stub: &Url, remote: &Url, reason: &str, now: Instant) {
-        self.log(format!("{stub}: {reason}"));
-        self.schedule_retry(remote, now);
-    }
-
     pub(super) fn schedule_retry(&mut self, remote: &Url, now: Instant) {
         let random = (self.config.random)();
         if self.config.stubs == Stubs::Ours
@@ -176,6 +170,7 @@ impl RuntimeUa {
                 continue;
             }
             match self.is_open() {
+                true if self.has_connection(&remote) => self.restore_requester_path(&remote, now),
                 true => self.request_connection(&remote, now),
                 false => self.schedule_retry(&remote, now),
             }

@@ -40,3 +40,10 @@ fn a_forgetful_message_node_hears_of_a_runtime_whose_stub_is_full() {
 fn many_gaps_by_a_slow_message_node_are_filled_in_time() {
     holds(12_825);
 }
+
+/// A Message Node forgot everything, and the first sockets to it broke before the registrations and paths had arrived.
+/// The sessions were opened again by their tokens, so nothing was said again for 15 s (see `tests/whole_node.rs`).
+#[test]
+fn a_message_node_that_forgot_hears_of_runtimes_though_a_socket_broke() {
+    holds(82_368);
+}
