@@ -13,7 +13,7 @@ use super::two::{Two, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, ControlError, Event, Outcome, SendError},
-    link::{Delivery, Ingress, Path},
+    link::{Delivery, Ingress, LinkId, Outbox, Path, Stub},
     message::Message,
 };
 
@@ -96,6 +96,37 @@ fn a_barrier_holds_until_its_marker_is_answered() {
     assert_eq!(two.send("second"), Ok(Path::P2p));
     two.settle();
     assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
+}
+
+/// An offer that was repeated found a stub without a marker, for it was first used after the stream was agreed, and
+/// left a time-out that was due at once instead of sending the marker. Nothing moves before its answer either way.
+#[test]
+fn a_repeated_offer_marks_what_has_no_marker() {
+    let mut two = Two::agreed(Config::default());
+    two.send("a").expect("room");
+    two.pass(Duration::from_millis(20));
+    two.open();
+    let slow = Arc::new(Outbox::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
+    let fast =
+        std::mem::replace(&mut two.sides[0].stub, Arc::new(Stub { url, domain, link, sink }));
+    assert_eq!(two.send("b"), Ok(Path::MessageNode));
+    two.sides[1].peer.offer(two.now);
+    two.settle();
+    assert!(two.sides[0].peer.poll_timeout().is_some_and(|due| due > two.now));
+    let mut frames = Vec::new();
+    slow.try_drain(&mut frames, usize::MAX);
+    assert_eq!(frames.len(), 2, "the message and behind it a marker");
+    assert_eq!(two.send("c"), Ok(Path::MessageNode));
+    slow.try_drain(&mut frames, usize::MAX);
+    two.sides[0].stub = fast;
+    assert_eq!(two.send("d"), Ok(Path::P2p));
+    let now = two.now;
+    frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard, ["a", "b", "c", "d"]);
+    assert_eq!(two.sides[0].peer.counters().resent, 0);
 }
 
 #[test]

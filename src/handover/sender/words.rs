@@ -39,8 +39,9 @@ impl Sender {
             let bytes_max = usize::try_from(window).unwrap_or(usize::MAX);
             self.window = Some(Window::new(stream, bytes_max, now));
             self.ways.lanes.iter_mut().for_each(|lane| lane.forget_marks());
-            self.mark_barriers(now);
         }
+        // Also for an offer that is repeated: a stub that was first used since then has no marker yet.
+        self.mark_barriers(now);
         match &self.window {
             Some(_) => self.mark(Reach::One),
             None => self.say_ended(now),
