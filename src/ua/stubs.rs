@@ -156,16 +156,12 @@ impl RuntimeUa {
     }
 
     pub(super) fn retries_timeout(&mut self, now: Instant) {
-        let due: Vec<Url> = self
-            .remotes
-            .iter()
-            .filter(|(_, state)| state.retry_at.is_some_and(|at| at <= now))
-            .map(|(remote, _)| remote.clone())
-            .collect();
-        for remote in due {
-            if let Some(state) = self.remotes.get_mut(&remote) {
-                state.retry_at = None;
+        for remote in self.due_remotes(now) {
+            let Some(state) = self.remotes.get_mut(&remote) else { continue };
+            if state.retry_at.is_none_or(|at| now < at) {
+                continue;
             }
+            state.retry_at = None;
             if self.waits_for_contender(&remote, now) {
                 continue;
             }
