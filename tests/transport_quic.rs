@@ -349,6 +349,7 @@ async fn a_frame_over_the_limit_cuts() {
     assert_eq!(alice_end, Ended::ClosedByPeer { code: 1, reason });
     let Outgoing::Message { bytes, .. } = message(1) else { unreachable!() };
     assert_eq!(events.recv().await, Some(Event::Message(1, bytes)), "what came before counts");
+    assert_eq!(events.recv().await, Some(Event::BatchEnd), "and is handed over");
 }
 
 /// Goal: when the network swallows everything, both ends notice by themselves.

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
     ua::P2pIngress,
@@ -237,33 +238,51 @@ impl World {
         true
     }
 
+    /// What has arrived, messages that come together in one run as a transport's reader has them.
     fn land_frames(&mut self, link: usize, side: usize) -> bool {
         let now = self.now;
         let mut moved = false;
+        let mut run = Vec::new();
         while let Some(frame) = landed(&mut self.links[link].ends[side].flight, now) {
             moved = true;
-            let end = &mut self.links[link].ends[1 - side];
-            let party = end.party;
-            if end.life != self.parties[party].life || !self.parties[party].alive {
-                continue;
-            }
-            let taken = match &frame {
+            let party = self.links[link].ends[1 - side].party;
+            match frame {
                 Outgoing::Message { bytes, hop } => {
-                    let number = hop.map_or(0, |hop| hop.number);
-                    self.trace.note(self.clock.age(), "direct", party, bytes);
-                    end.ingress.on_message(number, bytes.clone(), now)
+                    self.trace.note(self.clock.age(), "direct", party, &bytes);
+                    run.push((hop.map_or(0, |hop| hop.number), bytes));
                 }
                 Outgoing::Control(control) => {
-                    self.trace.note(self.clock.age(), "control", party, control);
-                    end.ingress.on_control(control, now)
+                    self.trace.note(self.clock.age(), "control", party, &control);
+                    self.take_frames((link, 1 - side), &mut run, Some(&control));
                 }
-            };
-            if let Err(fault) = taken {
-                self.violation(format!("a link was at fault: {fault}"));
             }
-            self.collect(party);
+        }
+        if !run.is_empty() {
+            self.take_frames((link, 1 - side), &mut run, None);
         }
         moved
+    }
+
+    /// One end takes a run of messages, and what of control stood behind it.
+    fn take_frames(
+        &mut self,
+        (link, side): (usize, usize),
+        run: &mut Vec<(u64, Bytes)>,
+        control: Option<&[u8]>,
+    ) {
+        let now = self.now;
+        let end = &mut self.links[link].ends[side];
+        let party = end.party;
+        if end.life != self.parties[party].life || !self.parties[party].alive {
+            return run.clear();
+        }
+        let taken = end.ingress.on_messages(run, now);
+        let taken =
+            taken.and_then(|()| control.map_or(Ok(()), |of| end.ingress.on_control(of, now)));
+        if let Err(fault) = taken {
+            self.violation(format!("a link was at fault: {fault}"));
+        }
+        self.collect(party);
     }
 
     fn notice(&mut self, link: usize, side: usize) -> bool {
