@@ -284,6 +284,36 @@ fn a_fence_is_told_from_what_was_taken_after_it() {
     assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (1, 1, 0));
 }
 
+/// A message was taken, and its acknowledgement was under way by a slow Message Node when the sender gave it up. The
+/// acknowledgement came in time, but counted for nothing; and the word on the fence came after the deadline. Given before
+/// the receiver had heard of the fence, it can only mean that the listener took the message.
+#[test]
+fn an_acknowledgement_that_crossed_the_fence_counts() {
+    let mut two = Two::agreed(Config::default());
+    two.send("slow").expect("room");
+    let mut frames = Vec::new();
+    two.sides[0].by_node.try_drain(&mut frames, usize::MAX);
+    two.sides[0].mute = true;
+    two.pass(Duration::from_millis(8_900));
+    let now = two.now;
+    frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    assert_eq!(two.sides[1].heard, ["slow"]);
+    let later = now + Duration::from_millis(5);
+    two.sides[1].peer.handle_timeout(later, &mut |_| Ok(()));
+    let mut acknowledgement = Vec::new();
+    two.sides[1].by_node.try_drain(&mut acknowledgement, usize::MAX);
+    two.pass(Duration::from_millis(800));
+    assert_eq!(two.sides[0].peer.unacknowledged().0, 1);
+    let now = two.now;
+    acknowledgement.into_iter().for_each(|frame| two.sides[0].arrive(frame, now));
+    assert_eq!(two.sides[0].peer.unacknowledged(), (0, 0));
+    two.pass(Duration::from_secs(1));
+    let mut outcomes = Vec::new();
+    two.sides[0].peer.drain_outcomes(&mut outcomes);
+    assert!(outcomes.is_empty(), "{outcomes:?}");
+    assert_eq!(two.sides[0].peer.counters().delivered, 1);
+}
+
 /// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time took a
 /// round trip for each, and by a slow Message Node the deadline came before the last one.
 #[test]
