@@ -183,11 +183,12 @@ pub const CLOSE_REASON_BYTES_MAX: usize = 120;
 pub const QUIC_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes of a QUIC stream from us, unacknowledged, unless configured otherwise. As the receive window.
 pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
-/// Between two signs of life on an idle QUIC connection, unless configured otherwise. With
-/// [`QUIC_IDLE`] a dead peer is noticed within a second of its last packet.
-pub const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(200);
+/// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it has
+/// neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement held back for
+/// 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a round trip of 100 ms.
+pub const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(150);
 /// Silence after which a QUIC peer counts as dead, unless configured otherwise.
-pub const QUIC_IDLE: Duration = Duration::from_millis(800);
+pub const QUIC_IDLE: Duration = Duration::from_millis(750);
 /// For one `dial` with all its candidates, and for one incoming handshake, unless configured otherwise.
 pub const QUIC_HANDSHAKE: Duration = Duration::from_secs(3);
 /// For the peer to acknowledge what was sent before an orderly close.

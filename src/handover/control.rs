@@ -27,8 +27,8 @@ pub(super) enum Control {
     Marker { stream: u128, mark: u64, upto: u64 },
     /// The answer to a marker.
     Marked { stream: u128, mark: u64 },
-    /// The listener took everything up to `number`.
-    Ack { stream: u128, number: u64 },
+    /// Everything up to `number` is done with; what lies from `base` on, the listener took.
+    Ack { stream: u128, number: u64, base: u64 },
     /// I have everything up to `number`, and nothing from there to `next` (0: to the end), nor what lies in `gaps`
     /// (first and last, ascending).
     Have { stream: u128, number: u64, next: u64, gaps: Ranges },
@@ -73,7 +73,11 @@ impl Control {
                 upto: members.number("upto")?,
             },
             "marked" => Control::Marked { stream: stream()?, mark: members.number("mark")? },
-            "ack" => Control::Ack { stream: stream()?, number: members.number("number")? },
+            "ack" => Control::Ack {
+                stream: stream()?,
+                number: members.number("number")?,
+                base: members.maybe_number("base")?,
+            },
             "have" => Control::Have {
                 stream: stream()?,
                 number: members.number("number")?,
@@ -125,8 +129,11 @@ impl fmt::Display for Control {
             Control::Marked { stream, mark } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","mark":{mark}"#)?;
             }
-            Control::Ack { stream, number } => {
+            Control::Ack { stream, number, base } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","number":{number}"#)?;
+                if *base > 0 {
+                    write!(f, r#","base":{base}"#)?;
+                }
             }
             Control::Base { stream, from, number } => {
                 write!(f, r#"{{"control":"{word}","stream":"{stream:032x}","from":{from}"#)?;
@@ -201,6 +208,11 @@ impl<'a> Members<'a> {
     fn number(&self, name: &'static str) -> Result<u64, ControlError> {
         let value = self.0.get(name).ok_or(ControlError::Missing { name })?;
         value.as_u64().ok_or(ControlError::Wrong { name })
+    }
+
+    /// 0 if it is not there.
+    fn maybe_number(&self, name: &'static str) -> Result<u64, ControlError> {
+        self.0.get(name).map_or(Ok(0), |_| self.number(name))
     }
 
     fn id(&self, name: &'static str) -> Result<u128, ControlError> {
@@ -292,7 +304,8 @@ mod tests {
             Control::Stream { stream },
             Control::Marker { stream, mark, upto },
             Control::Marked { stream, mark },
-            Control::Ack { stream, number },
+            Control::Ack { stream, number, base: 0 },
+            Control::Ack { stream, number, base: 5 },
             Control::Have {
                 stream,
                 number,

@@ -19,8 +19,9 @@
 //!   `unknown`, after which the sender ends that stream and is plain until a new one is given.
 //! * **Window.** The unacknowledged bytes of a sender never exceed what the receiver stated, which is its
 //!   hold-back bound; [`Peer::send`] refuses beyond.
-//! * **Acknowledgement.** `ack {number}` says that the listener took everything up to it. Cumulative; after
-//!   every 256 messages, an eighth of the window, or 5 ms; what arrives together is looked at together. A listener that is full stops the draining, not the receiving.
+//! * **Acknowledgement.** `ack {number, base}` says that the listener took everything up to `number`, but for what a
+//!   fence met, which lies below `base`. Cumulative; after every 256 messages, an eighth of the window, or 5 ms; what
+//!   arrives together is looked at together. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms says
 //!   `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in `gaps`, so
 //!   that many gaps cost one round trip, by the direct way, and every other time that the same is asked again by the MN. Asked about a stream that is over, it
@@ -41,8 +42,8 @@
 //!   503 at once. Else `base {from, number}` tells the receiver on every path, repeatedly, to deliver nothing below
 //!   `number`, and asks what became of it from `from` on; `fenced {from, number, lost}` answers: the listener took all
 //!   of it but what lies in `lost`, which it will never get. What is lost is *returned* 503, the rest *delivered*; what
-//!   was not spoken of 10 s after its acceptance is *in doubt* 504. Until then it counts in the window, and `ack`,
-//!   which cannot tell what was taken from what was fenced, says nothing about it. The receiver remembers what it
+//!   was not spoken of 10 s after its acceptance is *in doubt* 504. Until then it counts in the window. An `ack` tells of
+//!   it too if it lies at its `base` or above: below, what was taken cannot be told from what was fenced. The receiver remembers what it
 //!   fenced until `from` has passed it. If the receiver was silent for 30 s the stream ends, and all that it holds
 //!   with it.
 //! * **Incarnation.** A word of `hello` or `handover` counts if it names us as `known` and comes from the incarnation that

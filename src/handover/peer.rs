@@ -276,8 +276,8 @@ impl Peer {
                 let resource = Url::parse(&resource).map_err(|_| ControlError::Wrong { name })?;
                 return Ok(Some(Event::NotHere { resource }));
             }
-            Control::Ack { stream, number } => {
-                self.with_sender(|sender| sender.acknowledge(stream, number, now))?;
+            Control::Ack { stream, number, base } => {
+                self.with_sender(|sender| sender.acknowledge((stream, number, base), now))?;
             }
             Control::Have { stream, number, next, gaps } => {
                 self.with_sender(|sender| sender.have((stream, number, next), &gaps, now))?;

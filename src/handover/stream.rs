@@ -48,6 +48,8 @@ pub(super) struct Stream {
     /// `fences_from` is not remembered.
     fences: VecDeque<(u64, u64)>,
     fences_from: u64,
+    /// The highest number below which the sender has given up, as far as is heard here; 0: it has not.
+    base: u64,
     /// When to say `have`, if something is missing.
     gap_at: Option<Instant>,
     /// When to try the listener again, if it was full.
@@ -81,6 +83,7 @@ impl Stream {
             bytes_max,
             fences: VecDeque::new(),
             fences_from: 0,
+            base: 0,
             acknowledged: 0,
             unacknowledged_bytes: 0,
             ack_at: None,
@@ -149,6 +152,7 @@ impl Stream {
             self.fences.push_back((self.taken + 1, number - 1));
         }
         self.forget_fences(from);
+        self.base = self.base.max(number);
         if mutation == Mutation::NoFence {
             return 0;
         }
@@ -195,7 +199,7 @@ impl Stream {
         self.acknowledged = self.taken;
         self.unacknowledged_bytes = 0;
         self.ack_at = None;
-        Control::Ack { stream: self.id, number: self.taken }
+        Control::Ack { stream: self.id, number: self.taken, base: self.base }
     }
 
     /// No sink took the acknowledgement.

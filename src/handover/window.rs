@@ -242,9 +242,13 @@ impl Window {
         !self.again.is_empty()
     }
 
-    /// Everything up to `number` was taken. Returns how many messages that is news for.
-    pub(super) fn acknowledge(&mut self, number: u64, now: Instant) -> u64 {
+    /// Everything up to `number` was taken, if it lies at `base` or above or was not given up. Returns how many messages
+    /// that is news for.
+    pub(super) fn acknowledge(&mut self, number: u64, base: u64, now: Instant) -> u64 {
         let mut count = 0;
+        if !self.fencing.is_empty() {
+            count += self.take_fenced(base, number.saturating_add(1)).len() as u64;
+        }
         while self.base <= number && self.pop().is_some() {
             count += 1;
         }

@@ -14,7 +14,10 @@ use crate::{
     p2p::{Action, Candidate, Party, Setup, Step},
     registry::{ListenerKey, connections::Role},
     status::Status,
-    ua::{Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE, stubs::DeployedStub},
+    ua::{
+        Output, RuntimeUa, Stubs, exchange::Purpose, ingress::PROBE, stubs::DeployedStub,
+        timed::Due,
+    },
 };
 
 /// One set-up and the connection that came of it: one generation.
@@ -38,6 +41,12 @@ pub(super) struct Attempt {
     /// The set-up must be done by then.
     pub(super) deadline: Option<Instant>,
     pub(super) status: Status,
+}
+
+impl Due for Attempt {
+    fn due(&self) -> Option<Instant> {
+        self.deadline
+    }
 }
 
 impl RuntimeUa {
@@ -225,13 +234,7 @@ impl RuntimeUa {
     }
 
     pub(super) fn attempts_timeout(&mut self, now: Instant) {
-        let due: Vec<u64> = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| attempt.deadline.is_some_and(|at| at <= now))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in due {
+        for id in self.attempts.take_due(now) {
             self.end_attempt(id, "the connection was not up in time", now);
         }
     }

@@ -149,7 +149,7 @@ impl RuntimeUa {
             Purpose::HandlerPath => self.retry_handler_path(code, reason, now),
             Purpose::RequesterPath { stub, remote } => {
                 let reason = format!("the routing path was answered {code}: {reason}");
-                self.fail_requester(&stub, &remote, &reason, now);
+                self.retry_requester_path(&stub, &remote, &reason, now);
             }
             Purpose::Register { url } => {
                 self.log(format!("{url} was not registered: {code} {reason}"));

@@ -54,13 +54,15 @@ impl RuntimeUa {
             peer.handle_timeout(now, &mut |delivery| bus.deliver(delivery, now).map(taken));
             self.collect_outcomes(&peer);
         }
-        for (url, state) in &mut self.remotes {
+        for (url, state) in self.remotes.iter_mut() {
             if is_of_use(state) {
                 state.used_at = now;
             } else if state.used_at + keep <= now {
                 idle.push(url.clone());
             }
         }
+        // All were touched: taking some of them out costs less when that is noted.
+        self.settle();
         // Nobody is in a hurry to be forgotten: a set-up ends first, and its end is told.
         idle.retain(|remote| keep < limits::REMOTE_KEEP || !self.give_up(remote, now));
         idle.retain(|remote| self.attempts.values().all(|of| of.remote != *remote));

@@ -143,15 +143,11 @@ impl RuntimeUa {
     }
 
     pub(super) fn lists_timeout(&mut self, now: Instant) {
-        let due = |until: Option<Instant>| until.is_some_and(|at| at <= now);
-        let late: Vec<Url> = self
-            .remotes
-            .iter()
-            .filter(|(_, state)| due(state.outdated_until))
-            .map(|(remote, _)| remote.clone())
-            .collect();
-        for remote in late {
-            self.retire_outdated(&remote);
+        for remote in self.due_remotes(now) {
+            let until = self.remotes.get(&remote).and_then(|state| state.outdated_until);
+            if until.is_some_and(|at| at <= now) {
+                self.retire_outdated(&remote);
+            }
         }
     }
 

@@ -13,6 +13,7 @@
 //! Messages it writes go through the same MessageBus as everybody's.
 
 mod attempts;
+mod bells;
 mod changes;
 mod config;
 mod dispatch;
@@ -28,6 +29,7 @@ mod paths;
 mod remote;
 mod status_events;
 mod stubs;
+mod timed;
 
 pub use config::{Output, PathChange, RuntimeUrlError, Stubs, UaConfig};
 pub use ingress::{LinkFault, NodeIngress, P2pIngress};
@@ -53,6 +55,7 @@ use crate::{
 };
 
 use attempts::Attempt;
+use bells::Bells;
 use exchange::Purpose;
 use learn::Work;
 use look_up::LookUps;
@@ -60,6 +63,7 @@ use node_leg::NodeLeg;
 use remote::Remote;
 use status_events::Unsaid;
 use stubs::DeployedStub;
+use timed::{Due, Timed};
 
 /// The control plane of one runtime. One owner; see the module for how it is driven.
 pub struct RuntimeUa {
@@ -84,7 +88,8 @@ pub struct RuntimeUa {
     /// What was removed while the domain registry could not be told.
     removed_while_down: BTreeSet<Url>,
     connections: Connections,
-    remotes: BTreeMap<Url, Remote>,
+    remotes: Timed<Url, Remote>,
+    bells: Bells,
     /// When to look for remote runtimes that are of no use any more, and when that last made room.
     forget_at: Option<Instant>,
     made_room_at: Option<Instant>,
@@ -92,7 +97,7 @@ pub struct RuntimeUa {
     /// Wakes the owner when a peer's timer moved earlier.
     alarm: Option<Arc<dyn Fn() + Send + Sync>>,
     stubs: BTreeMap<Url, DeployedStub>,
-    attempts: BTreeMap<u64, Attempt>,
+    attempts: Timed<u64, Attempt>,
     next_attempt: u64,
     next_requester: u64,
     look_ups: LookUps,
@@ -137,13 +142,14 @@ impl RuntimeUa {
             reregister_at: None,
             removed_while_down: BTreeSet::new(),
             connections: Connections::default(),
-            remotes: BTreeMap::new(),
+            remotes: Timed::new(),
+            bells: Bells::default(),
             forget_at: None,
             made_room_at: None,
             peers: Arc::default(),
             alarm: None,
             stubs: BTreeMap::new(),
-            attempts: BTreeMap::new(),
+            attempts: Timed::new(),
             next_attempt: 1,
             next_requester: 1,
             look_ups: LookUps::default(),
@@ -209,6 +215,7 @@ impl RuntimeUa {
             }
         }
         self.note_step(items);
+        self.settle();
     }
 
     /// What the owner has to do or to know; `None` when there is nothing more for now.
@@ -216,23 +223,19 @@ impl RuntimeUa {
         self.outputs.pop_front()
     }
 
-    /// When [`RuntimeUa::handle_timeout`] is due next.
+    /// When [`RuntimeUa::handle_timeout`] is due next; may be early. Cost: what was touched since notes or time-outs were
+    /// handled last, however many remote runtimes there are.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let peers = self.remotes.values().filter_map(|remote| remote.peer.poll_timeout());
-        let retries = self.remotes.values().filter_map(|remote| remote.retry_at);
-        let lists = self.remotes.values().filter_map(|remote| remote.outdated_until);
-        let attempts = self.attempts.values().filter_map(|attempt| attempt.deadline);
-        let paths = self.remotes.values().filter_map(|remote| remote.watched.poll_timeout());
+        let rung = self.bells.rung();
+        let rung = rung.iter().filter_map(|remote| self.remotes.get(remote)?.due());
         let own = [self.reregister_at, self.changes_at, self.forget_at];
         [self.requests.poll_timeout(), self.bus.poll_timeout()]
             .into_iter()
             .flatten()
             .chain(own.into_iter().flatten())
-            .chain(peers)
-            .chain(lists)
-            .chain(paths)
-            .chain(retries)
-            .chain(attempts)
+            .chain(rung)
+            .chain(self.remotes.poll_timeout())
+            .chain(self.attempts.poll_timeout())
             .chain(self.look_ups.poll_timeout())
             .min()
     }
@@ -255,6 +258,7 @@ impl RuntimeUa {
         self.handle_notes(now);
         // Last, for what a note says can have a peer deliver at once: a `base` sets free what is held back.
         self.peers_timeout(now);
+        self.settle();
     }
 
     /// Ends every connection and tells the Message Node that the stubs' paths are gone. Then drain what is
@@ -270,6 +274,21 @@ impl RuntimeUa {
         for remote in self.remotes.values_mut() {
             remote.retry_at = None;
         }
+    }
+
+    /// Remote runtimes with something to do, of whatever kind.
+    fn due_remotes(&mut self, now: Instant) -> Vec<Url> {
+        self.settle();
+        self.remotes.take_due(now)
+    }
+
+    /// Notes when what was touched is due.
+    fn settle(&mut self) {
+        for remote in self.bells.take() {
+            self.remotes.touch(&remote);
+        }
+        self.remotes.settle();
+        self.attempts.settle();
     }
 
     fn start(&mut self) {

@@ -41,14 +41,10 @@ impl RuntimeUa {
         let Some(leg) = self.nodes.get_mut(domain) else { return };
         leg.open = true;
         if *domain == *self.bus.own().domain {
-            match fresh {
-                true => {
-                    self.add_handler_path(now);
-                    self.add_requester_paths(now);
-                    self.register_all(now);
-                }
-                false => self.say_what_was_missed(now),
+            if fresh {
+                self.forget_what_was_said();
             }
+            self.say_what_was_missed(now);
             for url in std::mem::take(&mut self.removed_while_down) {
                 self.unregister(&url, now);
             }
@@ -158,6 +154,10 @@ impl RuntimeUa {
     }
 
     pub(super) fn retry_handler_path(&mut self, code: u16, reason: &str, now: Instant) {
+        if self.handler_path {
+            // It was said again, and that was answered.
+            return;
+        }
         self.log(format!("the Handler's path was not added: {code} {reason}"));
         // A Message Node that gave no answer may have lost the request; one that refused will again.
         match code {
@@ -180,6 +180,14 @@ impl RuntimeUa {
         let source = self.stub_source("p2prequester", &format!("/{suffix}"));
         let purpose = Purpose::RequesterPath { stub: stub.clone(), remote: remote.clone() };
         self.subscribe_path(&from, stub, &source, purpose, now);
+    }
+
+    /// The same for the stub that there is for `remote`, unless its path stands.
+    pub(super) fn restore_requester_path(&mut self, remote: &Url, now: Instant) {
+        let missed = self.remotes.get(remote).filter(|state| !state.requester_path);
+        if let Some(stub) = missed.and_then(|state| state.requester.clone()) {
+            self.add_requester_path(&stub, remote, now);
+        }
     }
 
     /// The requests that remove the paths of all our stubs.
@@ -220,15 +228,21 @@ impl RuntimeUa {
         self.subscribe_path(&from, &handler, &source, Purpose::HandlerPath, now);
     }
 
-    fn add_requester_paths(&mut self, now: Instant) {
-        let requesters: Vec<(Url, Url)> = self
-            .remotes
-            .iter()
-            .filter_map(|(remote, state)| Some((state.requester.clone()?, remote.clone())))
-            .collect();
-        for (stub, remote) in requesters {
-            self.add_requester_path(&stub, &remote, now);
+    /// "Set P2P Requester routing path", refused or unanswered. A connection needs the path too: control of the
+    /// hand-over comes by it.
+    pub(super) fn retry_requester_path(
+        &mut self,
+        stub: &Url,
+        remote: &Url,
+        reason: &str,
+        now: Instant,
+    ) {
+        if self.remotes.get(remote).is_none_or(|state| state.requester_path) {
+            // It was said again, and that was answered.
+            return;
         }
+        self.log(format!("{stub}: {reason}"));
+        self.schedule_retry(remote, now);
     }
 
     fn subscribe_path(
@@ -264,10 +278,21 @@ impl RuntimeUa {
         format!("{}/{kind}{instance}{suffix}", runtime.base())
     }
 
-    /// What came up, or got lost, while the session was without a socket. Said twice it does no harm.
+    /// The session is new: the Message Node has confirmed nothing of what it is to know.
+    fn forget_what_was_said(&mut self) {
+        self.handler_path = false;
+        self.remotes.values_mut().for_each(|remote| remote.requester_path = false);
+        self.registered.values_mut().for_each(|confirmed| *confirmed = false);
+    }
+
+    /// What the Message Node has not confirmed: it came up while the session was without a socket, or was under way on
+    /// one that broke. Said twice it does no harm.
     fn say_what_was_missed(&mut self, now: Instant) {
         if !self.handler_path {
             self.add_handler_path(now);
+        }
+        for remote in self.remotes.keys().cloned().collect::<Vec<_>>() {
+            self.restore_requester_path(&remote, now);
         }
         if self.reregister_at.is_none() {
             return self.register_all(now);

@@ -58,15 +58,11 @@ impl RuntimeUa {
     }
 
     pub(super) fn paths_timeout(&mut self, now: Instant) {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let remotes: Vec<Url> = self
-            .remotes
-            .iter()
-            .filter(|(_, state)| due(state.watched.poll_timeout()))
-            .map(|(remote, _)| remote.clone())
-            .collect();
-        for remote in remotes {
-            self.look_at_path(&remote, now);
+        for remote in self.due_remotes(now) {
+            let at = self.remotes.get(&remote).and_then(|state| state.watched.poll_timeout());
+            if at.is_some_and(|at| at <= now) {
+                self.look_at_path(&remote, now);
+            }
         }
     }
 }

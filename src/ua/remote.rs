@@ -16,7 +16,7 @@ use crate::{
     registry::{ListenerKey, Place},
     slab::Target,
     status::Status,
-    ua::{Output, RuntimeUa, Stubs, paths::Watched},
+    ua::{Output, RuntimeUa, Stubs, paths::Watched, timed::Due},
 };
 
 /// One remote runtime.
@@ -191,17 +191,16 @@ impl RuntimeUa {
 
     /// Time has come for something at a peer.
     pub(super) fn peers_timeout(&mut self, now: Instant) {
-        let due: Vec<Arc<Peer>> = self
-            .remotes
-            .values()
-            .filter(|remote| remote.peer.poll_timeout().is_some_and(|at| at <= now))
-            .map(|remote| remote.peer.clone())
-            .collect();
-        for peer in due {
+        for remote in self.due_remotes(now) {
+            let Some(state) = self.remotes.get(&remote) else { continue };
+            let peer = state.peer.clone();
+            if peer.poll_timeout().is_none_or(|at| now < at) {
+                continue;
+            }
             let bus = self.bus.clone();
             peer.handle_timeout(now, &mut |delivery| bus.deliver(delivery, now).map(taken));
             self.collect_outcomes(&peer);
-            self.look_at_path(peer.remote(), now);
+            self.look_at_path(&remote, now);
         }
     }
 
@@ -281,9 +280,13 @@ impl RuntimeUa {
         let link = self.new_link();
         let draw = Arc::new(move || random());
         let peer = Arc::new(Peer::new(url.clone(), link, self.incarnation, draw, config));
-        if let Some(alarm) = self.alarm.clone() {
-            peer.set_alarm(Box::new(move || alarm()));
-        }
+        let (ring, alarm) = (self.bells.bell(url), self.alarm.clone());
+        peer.set_alarm(Box::new(move || {
+            ring();
+            if let Some(alarm) = &alarm {
+                alarm();
+            }
+        }));
         let target = self.bus.add_place(Place::Peer(peer.clone()));
         self.bus.associate(target, [url]);
         self.peers.write().push(peer.clone());
@@ -316,6 +319,14 @@ impl RuntimeUa {
             handler_generation: 0,
             requester_generation: 0,
         }
+    }
+}
+
+impl Due for Remote {
+    /// What comes first: a word of the hand-over, a retry, the end of a list, a look at the path.
+    fn due(&self) -> Option<Instant> {
+        let own = [self.retry_at, self.outdated_until, self.watched.poll_timeout()];
+        own.into_iter().chain([self.peer.poll_timeout()]).flatten().min()
     }
 }
 

@@ -134,12 +134,6 @@ impl RuntimeUa {
         }
     }
 
-    /// The Requester could not even begin.
-    pub(super) fn fail_requester(&mut self, stub: &Url, remote: &Url, reason: &str, now: Instant) {
-        self.log(format!("{stub}: {reason}"));
-        self.schedule_retry(remote, now);
-    }
-
     pub(super) fn schedule_retry(&mut self, remote: &Url, now: Instant) {
         let random = (self.config.random)();
         if self.config.stubs == Stubs::Ours
@@ -162,20 +156,17 @@ impl RuntimeUa {
     }
 
     pub(super) fn retries_timeout(&mut self, now: Instant) {
-        let due: Vec<Url> = self
-            .remotes
-            .iter()
-            .filter(|(_, state)| state.retry_at.is_some_and(|at| at <= now))
-            .map(|(remote, _)| remote.clone())
-            .collect();
-        for remote in due {
-            if let Some(state) = self.remotes.get_mut(&remote) {
-                state.retry_at = None;
+        for remote in self.due_remotes(now) {
+            let Some(state) = self.remotes.get_mut(&remote) else { continue };
+            if state.retry_at.is_none_or(|at| now < at) {
+                continue;
             }
+            state.retry_at = None;
             if self.waits_for_contender(&remote, now) {
                 continue;
             }
             match self.is_open() {
+                true if self.has_connection(&remote) => self.restore_requester_path(&remote, now),
                 true => self.request_connection(&remote, now),
                 false => self.schedule_retry(&remote, now),
             }

@@ -13,7 +13,7 @@ use super::two::{Two, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, ControlError, Event, Outcome, SendError},
-    link::{Delivery, Ingress, Path},
+    link::{Delivery, Ingress, LinkId, Outbox, Path, Stub},
     message::Message,
 };
 
@@ -96,6 +96,37 @@ fn a_barrier_holds_until_its_marker_is_answered() {
     assert_eq!(two.send("second"), Ok(Path::P2p));
     two.settle();
     assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
+}
+
+/// An offer that was repeated found a stub without a marker, for it was first used after the stream was agreed, and
+/// left a time-out that was due at once instead of sending the marker. Nothing moves before its answer either way.
+#[test]
+fn a_repeated_offer_marks_what_has_no_marker() {
+    let mut two = Two::agreed(Config::default());
+    two.send("a").expect("room");
+    two.pass(Duration::from_millis(20));
+    two.open();
+    let slow = Arc::new(Outbox::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
+    let fast =
+        std::mem::replace(&mut two.sides[0].stub, Arc::new(Stub { url, domain, link, sink }));
+    assert_eq!(two.send("b"), Ok(Path::MessageNode));
+    two.sides[1].peer.offer(two.now);
+    two.settle();
+    assert!(two.sides[0].peer.poll_timeout().is_some_and(|due| due > two.now));
+    let mut frames = Vec::new();
+    slow.try_drain(&mut frames, usize::MAX);
+    assert_eq!(frames.len(), 2, "the message and behind it a marker");
+    assert_eq!(two.send("c"), Ok(Path::MessageNode));
+    slow.try_drain(&mut frames, usize::MAX);
+    two.sides[0].stub = fast;
+    assert_eq!(two.send("d"), Ok(Path::P2p));
+    let now = two.now;
+    frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    two.pass(Duration::from_millis(20));
+    assert_eq!(two.sides[1].heard, ["a", "b", "c", "d"]);
+    assert_eq!(two.sides[0].peer.counters().resent, 0);
 }
 
 #[test]
@@ -251,6 +282,36 @@ fn a_fence_is_told_from_what_was_taken_after_it() {
     assert_eq!(two.sides[1].heard, ["taken"]);
     let counters = two.sides[0].peer.counters();
     assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (1, 1, 0));
+}
+
+/// A message was taken, and its acknowledgement was under way by a slow Message Node when the sender gave it up. The
+/// acknowledgement came in time, but counted for nothing; and the word on the fence came after the deadline. Given before
+/// the receiver had heard of the fence, it can only mean that the listener took the message.
+#[test]
+fn an_acknowledgement_that_crossed_the_fence_counts() {
+    let mut two = Two::agreed(Config::default());
+    two.send("slow").expect("room");
+    let mut frames = Vec::new();
+    two.sides[0].by_node.try_drain(&mut frames, usize::MAX);
+    two.sides[0].mute = true;
+    two.pass(Duration::from_millis(8_900));
+    let now = two.now;
+    frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    assert_eq!(two.sides[1].heard, ["slow"]);
+    let later = now + Duration::from_millis(5);
+    two.sides[1].peer.handle_timeout(later, &mut |_| Ok(()));
+    let mut acknowledgement = Vec::new();
+    two.sides[1].by_node.try_drain(&mut acknowledgement, usize::MAX);
+    two.pass(Duration::from_millis(800));
+    assert_eq!(two.sides[0].peer.unacknowledged().0, 1);
+    let now = two.now;
+    acknowledgement.into_iter().for_each(|frame| two.sides[0].arrive(frame, now));
+    assert_eq!(two.sides[0].peer.unacknowledged(), (0, 0));
+    two.pass(Duration::from_secs(1));
+    let mut outcomes = Vec::new();
+    two.sides[0].peer.drain_outcomes(&mut outcomes);
+    assert!(outcomes.is_empty(), "{outcomes:?}");
+    assert_eq!(two.sides[0].peer.counters().delivered, 1);
 }
 
 /// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time took a

@@ -60,6 +60,15 @@ pub(crate) enum Action {
     Revive {
         party: usize,
     },
+    /// A process does not get to run for a while, and has missed all its time-outs when it does again.
+    Freeze {
+        party: usize,
+        span: Duration,
+    },
+    Thaw {
+        party: usize,
+        life: u32,
+    },
     /// The listeners of a runtime refuse so many of a hundred.
     Full {
         party: usize,
@@ -113,6 +122,12 @@ impl World {
                 let life = self.parties[party].life + 1;
                 self.parties[party] = self.new_party(party, life);
             }
+            Action::Freeze { party, span } => self.freeze(party, span),
+            Action::Thaw { party, life } => {
+                let of = &mut self.parties[party];
+                of.frozen &= of.life != life;
+                self.join();
+            }
             Action::Full { party, percent } => {
                 self.parties[party].full_percent.store(percent, Ordering::Relaxed);
             }
@@ -133,6 +148,7 @@ impl World {
         if !std::mem::take(&mut self.parties[party].alive) {
             return;
         }
+        self.parties[party].frozen = false;
         self.report.deaths += 1;
         self.add_counters(party);
         for leg in 0..self.parties[party].legs.len() {
@@ -145,9 +161,20 @@ impl World {
         self.plan(self.now + dead, Action::Revive { party });
     }
 
+    fn freeze(&mut self, party: usize, span: Duration) {
+        let of = &mut self.parties[party];
+        if !of.alive || std::mem::replace(&mut of.frozen, true) {
+            return;
+        }
+        self.report.freezes += 1;
+        let life = of.life;
+        self.fall_silent(party, span);
+        self.plan(self.now + span, Action::Thaw { party, life });
+    }
+
     /// Posts one message.
     pub(super) fn post(&mut self, from: usize, to: usize) {
-        if !self.parties[from].alive {
+        if !self.parties[from].is_running() {
             return;
         }
         let dice = self.dice.clone();
@@ -196,6 +223,21 @@ impl World {
             self.given.insert(stream, self.parties[to].life);
         }
         Some(self.given.get(&stream).copied().unwrap_or(u32::MAX - 1))
+    }
+
+    /// In doubt is never more than a window may have unacknowledged.
+    pub(super) fn doubt(&mut self, number: usize, bytes: usize) {
+        let line = &self.ledger.lines[number];
+        let direction = (line.from.0, line.to.0);
+        let at = self.in_doubt.entry(direction).or_insert((self.now, 0, 0));
+        if at.0 != self.now {
+            *at = (self.now, 0, 0);
+        }
+        *at = (self.now, at.1 + 1, at.2 + bytes);
+        let (_, messages, bytes) = *at;
+        if messages > 1 && bytes > self.choice.hand_over.window_bytes {
+            self.violation(format!("{bytes} bytes of {direction:?} are in doubt at once"));
+        }
     }
 
     /// The unacknowledged bytes never exceed what the receiver stated.

@@ -22,6 +22,11 @@ impl Dice {
         Dice(Arc::new(AtomicU64::new(mix(seed))))
     }
 
+    /// Another generator, from the state of this one, which draws as if there were none.
+    pub(crate) fn apart(&self) -> Dice {
+        Dice::new(!self.0.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn draw(&self) -> u64 {
         mix(self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed))
     }

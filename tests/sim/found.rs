@@ -40,3 +40,17 @@ fn a_forgetful_message_node_hears_of_a_runtime_whose_stub_is_full() {
 fn many_gaps_by_a_slow_message_node_are_filled_in_time() {
     holds(12_825);
 }
+
+/// A Message Node forgot everything, and the first sockets to it broke before the registrations and paths had arrived.
+/// The sessions were opened again by their tokens, so nothing was said again for 15 s (see `tests/whole_node.rs`).
+#[test]
+fn a_message_node_that_forgot_hears_of_runtimes_though_a_socket_broke() {
+    holds(82_368);
+}
+
+/// By a Message Node with round trips of more than a second, an acknowledgement was under way when the sender gave the
+/// message up. It came in time and counted for nothing (see `an_acknowledgement_that_crossed_the_fence_counts`).
+#[test]
+fn an_acknowledgement_by_a_slow_message_node_counts_though_it_crossed_the_fence() {
+    holds(189_806);
+}

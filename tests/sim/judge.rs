@@ -16,7 +16,7 @@ impl World {
     pub(super) fn watch_paths(&mut self) {
         for (from, to) in self.pairs() {
             let [one, other] = [&self.parties[from], &self.parties[to]];
-            let lives = one.alive && other.alive;
+            let lives = one.is_running() && other.is_running();
             let takes = other.full_percent.load(Ordering::Relaxed) == 0;
             let by_node = lives && takes && self.reaches(from, to) && self.reaches(to, from);
             let direct =
@@ -41,7 +41,7 @@ impl World {
     pub(crate) fn check_stalls(&mut self) -> Result<(), String> {
         let now = self.age();
         for (from, to) in self.pairs() {
-            if !self.parties[from].alive {
+            if !self.parties[from].is_running() {
                 continue;
             }
             let Some(peer) = self.peer(from, to) else { continue };

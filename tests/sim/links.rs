@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
     ua::P2pIngress,
@@ -67,10 +68,10 @@ impl World {
     }
 
     /// Joins whoever dials with whoever expects them, as the keys say.
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         let key = |of: &Waiting| {
             let party = &self.parties[of.party];
-            (party.alive && party.life == of.life).then_some(&party.description.fingerprint)
+            (party.is_running() && party.life == of.life).then_some(&party.description.fingerprint)
         };
         let met = self.dials.iter().enumerate().find_map(|(at, dial)| {
             let fits = |expect: &Waiting| {
@@ -189,6 +190,27 @@ impl World {
         }
     }
 
+    /// The process behind `party` does not run for `span`: who is connected with it hears nothing, and so does it
+    /// itself when it runs again, if that is long.
+    pub(super) fn fall_silent(&mut self, party: usize, span: Duration) {
+        let (now, dice) = (self.now, self.dice.clone());
+        for link in &mut self.links {
+            let Some(side) = link.ends.iter().position(|end| end.party == party) else { continue };
+            let patience = Duration::from_micros(dice.between(750_000, 1_000_000));
+            if span < patience {
+                continue;
+            }
+            // What it finds in its socket when it runs again may come before it looks at the time, or after.
+            let wakes = dice.chance(50).then_some(now + span);
+            for (side, at) in [(1 - side, Some(now + patience)), (side, wakes)] {
+                let end = &mut link.ends[side];
+                if let Some(at) = at.filter(|_| !end.closed) {
+                    end.notices_at = Some(end.notices_at.map_or(at, |earlier| earlier.min(at)));
+                }
+            }
+        }
+    }
+
     pub(super) fn carry_links(&mut self) -> bool {
         let mut moved = false;
         for link in 0..self.links.len() {
@@ -203,8 +225,9 @@ impl World {
         let gone = |end: &End| end.closed && end.flight.is_empty();
         self.links.retain(|link| !link.ends.iter().all(gone));
         let now = self.now;
-        let is_over = |of: &Waiting| of.until.is_some_and(|until| until <= now);
-        while let Some(at) = self.dials.iter().position(is_over) {
+        while let Some(at) = self.dials.iter().position(|of| {
+            of.until.is_some_and(|until| until <= now) && !self.parties[of.party].frozen
+        }) {
             let Waiting { party, connection, .. } = self.dials.remove(at);
             self.parties[party].ua.link_down(connection, "nobody answers there", now);
             moved = true;
@@ -215,10 +238,11 @@ impl World {
     fn launch_frames(&mut self, link: usize, side: usize) -> bool {
         let (now, dice) = (self.now, self.dice.clone());
         let (least, most) = self.link_delay;
-        let end = &mut self.links[link].ends[side];
-        if end.queue.is_empty() {
+        let end = &self.links[link].ends[side];
+        if end.queue.is_empty() || self.is_frozen(end.party, end.life) {
             return false;
         }
+        let end = &mut self.links[link].ends[side];
         let mut queued = Vec::new();
         end.queue.try_drain(&mut queued, 64);
         for frame in queued {
@@ -237,38 +261,61 @@ impl World {
         true
     }
 
+    /// What has arrived, messages that come together in one run as a transport's reader has them.
     fn land_frames(&mut self, link: usize, side: usize) -> bool {
         let now = self.now;
         let mut moved = false;
+        let mut run = Vec::new();
+        let to = &self.links[link].ends[1 - side];
+        if self.is_frozen(to.party, to.life) {
+            return false;
+        }
         while let Some(frame) = landed(&mut self.links[link].ends[side].flight, now) {
             moved = true;
-            let end = &mut self.links[link].ends[1 - side];
-            let party = end.party;
-            if end.life != self.parties[party].life || !self.parties[party].alive {
-                continue;
-            }
-            let taken = match &frame {
+            let party = self.links[link].ends[1 - side].party;
+            match frame {
                 Outgoing::Message { bytes, hop } => {
-                    let number = hop.map_or(0, |hop| hop.number);
-                    self.trace.note(self.clock.age(), "direct", party, bytes);
-                    end.ingress.on_message(number, bytes.clone(), now)
+                    self.trace.note(self.clock.age(), "direct", party, &bytes);
+                    run.push((hop.map_or(0, |hop| hop.number), bytes));
                 }
                 Outgoing::Control(control) => {
-                    self.trace.note(self.clock.age(), "control", party, control);
-                    end.ingress.on_control(control, now)
+                    self.trace.note(self.clock.age(), "control", party, &control);
+                    self.take_frames((link, 1 - side), &mut run, Some(&control));
                 }
-            };
-            if let Err(fault) = taken {
-                self.violation(format!("a link was at fault: {fault}"));
             }
-            self.collect(party);
+        }
+        if !run.is_empty() {
+            self.take_frames((link, 1 - side), &mut run, None);
         }
         moved
     }
 
+    /// One end takes a run of messages, and what of control stood behind it.
+    fn take_frames(
+        &mut self,
+        (link, side): (usize, usize),
+        run: &mut Vec<(u64, Bytes)>,
+        control: Option<&[u8]>,
+    ) {
+        let now = self.now;
+        let end = &mut self.links[link].ends[side];
+        let party = end.party;
+        if end.life != self.parties[party].life || !self.parties[party].alive {
+            return run.clear();
+        }
+        let taken = end.ingress.on_messages(run, now);
+        let taken =
+            taken.and_then(|()| control.map_or(Ok(()), |of| end.ingress.on_control(of, now)));
+        if let Err(fault) = taken {
+            self.violation(format!("a link was at fault: {fault}"));
+        }
+        self.collect(party);
+    }
+
     fn notice(&mut self, link: usize, side: usize) -> bool {
         let end = &self.links[link].ends[side];
-        if end.closed || end.notices_at.is_none_or(|at| at > self.now) {
+        let waits = end.notices_at.is_none_or(|at| at > self.now);
+        if end.closed || waits || self.is_frozen(end.party, end.life) {
             return false;
         }
         let (party, connection) = (end.party, end.connection);
@@ -280,13 +327,25 @@ impl World {
 
     pub(super) fn next_of_links(&self) -> Option<Instant> {
         let links = self.links.iter().flat_map(|link| {
-            link.ends.iter().flat_map(|end| {
-                let flight = end.flight.front().map(|(at, _)| *at);
+            let frozen = [0, 1].map(|side| {
+                let end: &End = &link.ends[side];
+                self.is_frozen(end.party, end.life)
+            });
+            link.ends.iter().enumerate().flat_map(move |(side, end)| {
+                let flight = end.flight.front().map(|(at, _)| *at).filter(|_| !frozen[1 - side]);
                 let queue = (!end.queue.is_empty()).then_some(self.now);
-                [flight, end.notices_at.filter(|_| !end.closed), queue].into_iter().flatten()
+                let notices = end.notices_at.filter(|_| !end.closed);
+                let own = [queue, notices].map(|at| at.filter(|_| !frozen[side]));
+                [flight].into_iter().chain(own).flatten()
             })
         });
-        links.chain(self.dials.iter().filter_map(|dial| dial.until)).min()
+        let waiting = self.dials.iter().filter(|dial| !self.parties[dial.party].frozen);
+        links.chain(waiting.filter_map(|dial| dial.until)).min()
+    }
+
+    /// The process life `life` of `party` does not get to run.
+    fn is_frozen(&self, party: usize, life: u32) -> bool {
+        self.parties[party].frozen && self.parties[party].life == life
     }
 
     /// A link between the two that works in both directions.

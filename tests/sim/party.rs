@@ -48,6 +48,8 @@ pub(crate) struct Party {
     pub(crate) life: u32,
     pub(crate) alive: bool,
     pub(crate) ready: bool,
+    /// Its process does not get to run: nothing is read, sent or noticed.
+    pub(crate) frozen: bool,
     /// It has shut down, and does not connect again.
     pub(crate) leaving: bool,
     pub(crate) ua: RuntimeUa,
@@ -114,6 +116,7 @@ impl Party {
             life,
             alive: true,
             ready: false,
+            frozen: false,
             leaving: false,
             ua,
             description,
@@ -125,6 +128,11 @@ impl Party {
             party.listen(Url::parse(&hyperty(&domain, index, which)).unwrap(), &own, clock.now());
         }
         party
+    }
+
+    /// The process is there, and gets to run.
+    pub(crate) fn is_running(&self) -> bool {
+        self.alive && !self.frozen
     }
 
     fn listen(&mut self, url: Url, dice: &Dice, now: Instant) {

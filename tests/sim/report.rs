@@ -25,6 +25,7 @@ pub(crate) struct Report {
     pub(crate) duplicates_dropped: u64,
     pub(crate) links: u64,
     pub(crate) deaths: u64,
+    pub(crate) freezes: u64,
     /// Seconds of the virtual clock.
     pub(crate) seconds: u64,
 }
@@ -67,6 +68,7 @@ impl Report {
         self.duplicates_dropped += other.duplicates_dropped;
         self.links += other.links;
         self.deaths += other.deaths;
+        self.freezes += other.freezes;
         self.seconds += other.seconds;
     }
 }

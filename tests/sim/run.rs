@@ -109,6 +109,7 @@ impl World {
                 _ => self.plan_bad_dials(span),
             }
         }
+        self.plan_freezes(span);
         let last = self.planned_until().unwrap_or(self.now);
         self.plan(last, Action::Calm);
     }
@@ -180,6 +181,20 @@ impl World {
             let party = dice.between(0, self.parties.len() as u64) as usize;
             let dead = ms(dice.pick(&[1, 300, 3_000, 20_000]));
             self.plan(self.moment(span), Action::Kill { party, dead });
+        }
+    }
+
+    /// Drawn apart from everything else.
+    fn plan_freezes(&mut self, span: u64) {
+        let dice = self.dice.apart();
+        if !dice.chance(15) {
+            return;
+        }
+        for _ in 0..dice.between(1, 4) {
+            let party = dice.between(0, self.parties.len() as u64) as usize;
+            let frozen = ms(dice.pick(&[50, 700, 1_500, 5_000, 13_000, 40_000]));
+            let at = self.start + ms(dice.between(0, span));
+            self.plan(at, Action::Freeze { party, span: frozen });
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(super) epilogue: bool,
     /// Which life gave each stream.
     pub(super) given: BTreeMap<u128, u32>,
+    /// For each direction, how many messages and bytes came to be in doubt at one moment.
+    pub(super) in_doubt: BTreeMap<(usize, usize), (Instant, usize, usize)>,
     /// For each direction, how much the receiver had taken when its hold-back was last seen to move.
     pub(super) held_since: BTreeMap<(usize, usize), (Duration, u64)>,
 }
@@ -100,6 +102,7 @@ impl World {
             dial_fail_percent: 0,
             epilogue: false,
             given: BTreeMap::new(),
+            in_doubt: BTreeMap::new(),
             held_since: BTreeMap::new(),
             clock,
             dice,
@@ -187,7 +190,7 @@ impl World {
         for _ in 0..20_000 {
             let mut moved = self.act();
             for party in 0..self.parties.len() {
-                if self.parties[party].alive {
+                if self.parties[party].is_running() {
                     moved |= self.tend(party);
                     moved |= self.tend_legs(party);
                 }
@@ -212,8 +215,8 @@ impl World {
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let alive = self.parties.iter().enumerate().filter(|(_, party)| party.alive);
-        let parties = alive.filter_map(|(at, party)| {
+        let running = self.parties.iter().enumerate().filter(|(_, party)| party.is_running());
+        let parties = running.filter_map(|(at, party)| {
             party.ua.poll_timeout().into_iter().chain(self.next_of_legs(at)).min()
         });
         let nodes = self.nodes.iter().filter_map(|node| node.node.poll_timeout());
@@ -278,6 +281,9 @@ impl World {
                 let lives = self.lives();
                 if let Err(what) = self.ledger.ended(number, code, &lives, self.age()) {
                     self.violation(what);
+                }
+                if code == 504 {
+                    self.doubt(number, message.bytes().len());
                 }
             }
             Output::PathChanged(change) => {

@@ -39,8 +39,9 @@ impl Sender {
             let bytes_max = usize::try_from(window).unwrap_or(usize::MAX);
             self.window = Some(Window::new(stream, bytes_max, now));
             self.ways.lanes.iter_mut().for_each(|lane| lane.forget_marks());
-            self.mark_barriers(now);
         }
+        // Also for an offer that is repeated: a stub that was first used since then has no marker yet.
+        self.mark_barriers(now);
         match &self.window {
             Some(_) => self.mark(Reach::One),
             None => self.say_ended(now),
@@ -56,18 +57,18 @@ impl Sender {
         }
     }
 
-    /// `ack`: the listener took everything up to `number`.
+    /// `ack`: everything up to `number` is done with; no fence that the receiver has heard of reaches `base`, so what
+    /// lies from there on the listener took.
     pub(in crate::handover) fn acknowledge(
         &mut self,
-        stream: u128,
-        number: u64,
+        (stream, number, base): (u128, u64, u64),
         now: Instant,
     ) -> Result<(), ControlError> {
         let Some(window) = current(&mut self.window, stream) else { return Ok(()) };
         check_sent(window, number)?;
         window.heard_at = now;
         window.base_unheard &= number + 1 < window.base();
-        self.counters.delivered += window.acknowledge(number, now);
+        self.counters.delivered += window.acknowledge(number, base, now);
         self.ways.lanes.iter_mut().for_each(|lane| {
             lane.acknowledged(number);
         });

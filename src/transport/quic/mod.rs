@@ -19,6 +19,9 @@ mod interfaces;
 mod link;
 mod tls;
 
+#[cfg(test)]
+mod tests;
+
 pub use blackhole::Blackhole;
 pub use config::{ConfigError, QuicConfig};
 pub use endpoint::{DialError, QuicEndpoint};

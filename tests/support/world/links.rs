@@ -126,20 +126,25 @@ impl World {
     }
 }
 
-/// What is due from one end to the other; the fault that ends the link.
+/// What is due from one end to the other, messages that come together in one run as a transport's reader has them; the
+/// fault that ends the link.
 fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option<String> {
+    let mut run = Vec::new();
     for item in due(&mut from.flight, now) {
         *moved = true;
-        let taken = match &item {
+        let taken = match item {
             Outgoing::Message { bytes, hop } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                to.ingress.on_message(number, bytes.clone(), now)
+                run.push((hop.map_or(0, |hop| hop.number), bytes));
+                Ok(())
             }
-            Outgoing::Control(control) => to.ingress.on_control(control, now),
+            Outgoing::Control(control) => {
+                let taken = to.ingress.on_messages(&mut run, now);
+                taken.and_then(|()| to.ingress.on_control(&control, now))
+            }
         };
         if let Err(fault) = taken {
             return Some(fault.to_string());
         }
     }
-    None
+    to.ingress.on_messages(&mut run, now).err().map(|fault| fault.to_string())
 }
