@@ -89,7 +89,7 @@ impl Sender {
 
     fn send_plain(
         &mut self,
-        delivery: Delivery,
+        mut delivery: Delivery,
         lane: Option<LaneIndex>,
         now: Instant,
     ) -> Result<Sent, SendError> {
@@ -97,9 +97,11 @@ impl Sender {
         // A direct way that is closed under us leaves the stub.
         if way == Way::Direct {
             let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
-            match (direct.sink.push(delivery.clone()), lane) {
-                (Err(Refusal::Closed), Some(_)) => {}
-                (pushed, _) => {
+            // In a place of its own, where it is left if it is not taken: a clone would cost it its sole ownership.
+            let mut place = [Some(delivery)];
+            match (direct.sink.push_in_order(&mut place), lane, place) {
+                (Err(Refusal::Closed), Some(_), [Some(left)]) => delivery = left,
+                (pushed, _, _) => {
                     pushed.map_err(SendError::Refused)?;
                     return Ok(Sent { path: Path::P2p, hop: None });
                 }

@@ -59,15 +59,16 @@ pub(super) fn numbered_messages_are_handed_on() {
             for bytes in messages {
                 number += 1;
                 let hop = Some(Hop { stream, number });
-                run.push(Delivery { message: read(bytes), ingress: INGRESS, hop });
+                run.push(Some(Delivery { message: read(bytes), ingress: INGRESS, hop }));
             }
-            let deliver = &mut |delivery| bus.deliver(delivery, now).map(drop);
             match in_runs {
-                true => peer.receive_run(&mut run, deliver, now),
-                false => run.drain(..).for_each(|numbered| {
+                true => peer.receive_run(&mut run, &mut |run| bus.deliver_run(run, now), now),
+                false => run.drain(..).flatten().for_each(|numbered| {
+                    let deliver = &mut |delivery| bus.deliver(delivery, now).map(drop);
                     peer.receive(numbered, deliver, now).expect("taken");
                 }),
             }
+            run.clear();
         };
         arrive(Buffers::Pieces.messages(TO), now);
         drained(&sink);

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
-    ua::P2pIngress,
+    ua::{LinkFault, P2pIngress},
 };
 
 use super::{
@@ -303,7 +303,7 @@ impl World {
         if end.life != self.parties[party].life || !self.parties[party].alive {
             return run.clear();
         }
-        let taken = end.ingress.on_messages(run, now);
+        let taken = take_run(&mut end.ingress, run, now);
         let taken =
             taken.and_then(|()| control.map_or(Ok(()), |of| end.ingress.on_control(of, now)));
         if let Err(fault) = taken {
@@ -359,4 +359,17 @@ impl World {
                     .all(|end| !end.deaf && !end.closed && end.life == self.parties[end.party].life)
         })
     }
+}
+
+/// What a transport's reader does with messages that came together. Leaves none of them.
+fn take_run(
+    ingress: &mut P2pIngress,
+    run: &mut Vec<(u64, Bytes)>,
+    now: Instant,
+) -> Result<(), LinkFault> {
+    for (number, bytes) in run.drain(..) {
+        ingress.gather(number, bytes, now)?;
+    }
+    ingress.hand_over(now);
+    Ok(())
 }

@@ -2,9 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
-    ua::P2pIngress,
+    ua::{LinkFault, P2pIngress},
 };
 
 use super::{Flight, LINK_LATENCY, Party, World, due};
@@ -138,7 +139,7 @@ fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option
                 Ok(())
             }
             Outgoing::Control(control) => {
-                let taken = to.ingress.on_messages(&mut run, now);
+                let taken = take_run(&mut to.ingress, &mut run, now);
                 taken.and_then(|()| to.ingress.on_control(&control, now))
             }
         };
@@ -146,5 +147,18 @@ fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option
             return Some(fault.to_string());
         }
     }
-    to.ingress.on_messages(&mut run, now).err().map(|fault| fault.to_string())
+    take_run(&mut to.ingress, &mut run, now).err().map(|fault| fault.to_string())
+}
+
+/// What a transport's reader does with messages that came together. Leaves none of them.
+fn take_run(
+    ingress: &mut P2pIngress,
+    run: &mut Vec<(u64, Bytes)>,
+    now: Instant,
+) -> Result<(), LinkFault> {
+    for (number, bytes) in run.drain(..) {
+        ingress.gather(number, bytes, now)?;
+    }
+    ingress.hand_over(now);
+    Ok(())
 }
