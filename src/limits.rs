@@ -183,6 +183,11 @@ pub const CLOSE_REASON_BYTES_MAX: usize = 120;
 pub const QUIC_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes of a QUIC stream from us, unacknowledged, unless configured otherwise. As the receive window.
 pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
+/// Bytes of the largest UDP payload that a path is tried for, unless configured otherwise. A path within one machine, or
+/// with jumbo frames, carries it, and needs a third of the packets then; any other stays at what it carries. Ten of
+/// them, which the system is given at once, are within what it takes; larger ones are worth little more, and each
+/// connection keeps the buffer of one.
+pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
 /// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it has
 /// neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement held back for
 /// 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a round trip of 100 ms.

@@ -1,7 +1,8 @@
 //! Posting in batches against posting one by one.
 //!
 //! Goal: `post_batch` is `post`, one after the other: the same outcomes, the same messages in the same sinks in the same
-//! order, the same counts. Method: two buses that are given the same listeners, edits and messages, of all
+//! order, the same counts. `post_burst` is that as well, where a message that finds no room is posted again before the
+//! next one. Method: two buses that are given the same listeners, edits and messages, of all
 //! kinds that posting treats differently, one of them in batches; among the sinks are some that edit the bus
 //! or post themselves while they are given a message.
 
@@ -13,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use hyperty_router::{
     address::Url,
-    bus::{BusConfig, MessageBus, PostError, Posted},
+    bus::{Burst, BusConfig, MessageBus, PostError, Posted, PostedBatch, Stopped},
     handover::Peer,
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Sink, Stub},
     message::Message,
@@ -142,6 +143,38 @@ impl World {
 
 type Delivered = (Bytes, Ingress);
 
+/// What was seen before, and now.
+fn add_seen(
+    before: &mut (Vec<String>, Vec<Vec<Delivered>>, Vec<String>),
+    now: (Vec<String>, Vec<Vec<Delivered>>, Vec<String>),
+) {
+    before.0.extend(now.0);
+    before.1.resize(QUEUES, Vec::new());
+    before.1.iter_mut().zip(now.1).for_each(|(before, now)| before.extend(now));
+    before.2.extend(now.2);
+}
+
+/// How they went, as [`PostedBatch`] tells it.
+fn summary(outcomes: Vec<Result<Posted, PostError>>) -> PostedBatch {
+    let mut summary = PostedBatch::default();
+    for (at, outcome) in outcomes.into_iter().enumerate() {
+        let path = match &outcome {
+            Ok(Posted { targets, refused }) if refused.is_empty() => match targets.as_slice() {
+                [Ok(sent)] => Some(sent.path),
+                _ => None,
+            },
+            _ => None,
+        };
+        match path {
+            Some(Path::Local) => summary.local += 1,
+            Some(Path::P2p) => summary.p2p += 1,
+            Some(Path::MessageNode) => summary.message_node += 1,
+            None => summary.others.push((at, outcome)),
+        }
+    }
+    summary
+}
+
 fn recorder(name: &'static str, log: &Log) -> Arc<dyn Sink> {
     let log = log.clone();
     Arc::new(move |delivery: Delivery| -> Result<(), Refusal> {
@@ -256,6 +289,63 @@ proptest! {
             worlds[1].bus.post_batch(messages, ingress, now, &mut batched);
             prop_assert_eq!(format!("{one_by_one:?}"), format!("{batched:?}"));
             prop_assert_eq!(worlds[0].seen(), worlds[1].seen());
+            let counted = worlds.each_ref().map(|world| world.bus.counters().snapshot());
+            prop_assert_eq!(&counted[0], &counted[1]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 2 } else { 400 }))]
+
+    #[test]
+    fn a_burst_is_one_by_one_with_patience(has_stub in any::<bool>(), steps in steps()) {
+        let _guard = crossbeam_epoch::pin();
+        let now = Instant::now();
+        let mut worlds = [World::new(has_stub, now), World::new(has_stub, now)];
+        for (edits, request, link, messages) in steps {
+            for world in &mut worlds {
+                edits.iter().for_each(|edit| world.edit(*edit));
+                request.into_iter().for_each(|number| world.expect(number));
+            }
+            let ingress = Ingress { path: Path::Local, link: LinkId(u32::from(link)) };
+            // Several for each address, so that there is something to be taken together.
+            let messages: Vec<_> = messages
+                .into_iter()
+                .flat_map(|numbers| vec![message(numbers); 1 + numbers[2] % 4])
+                .collect();
+            let (mut seen, mut outcomes) = (Default::default(), Vec::new());
+            for bytes in &messages {
+                let mut outcome = worlds[0].bus.post(bytes.clone(), ingress, now);
+                if let Ok(posted) = &outcome
+                    && let [Err(error)] = posted.targets.as_slice()
+                    && error.is_full()
+                    && !bytes.windows(6).any(|of| of == br#""to":["#)
+                {
+                    add_seen(&mut seen, worlds[0].seen());
+                    outcome = worlds[0].bus.post(bytes.clone(), ingress, now);
+                }
+                outcomes.push(outcome);
+            }
+            add_seen(&mut seen, worlds[0].seen());
+
+            let (mut seen_of_burst, mut posted) = (Default::default(), PostedBatch::default());
+            let (mut burst, mut messages) = (Burst::new(ingress), messages.into_iter());
+            let bus = worlds[1].bus.clone();
+            while burst.fill(&bus, &mut messages) {
+                loop {
+                    match bus.post_burst(&mut burst, now, &mut posted) {
+                        Stopped::Done => break,
+                        Stopped::NoRoom => add_seen(&mut seen_of_burst, worlds[1].seen()),
+                        Stopped::Several(message) => {
+                            posted.add(bus.post_message(message, ingress, now));
+                        }
+                    }
+                }
+            }
+            add_seen(&mut seen_of_burst, worlds[1].seen());
+            prop_assert_eq!(format!("{:?}", summary(outcomes)), format!("{posted:?}"));
+            prop_assert_eq!(seen, seen_of_burst);
             let counted = worlds.each_ref().map(|world| world.bus.counters().snapshot());
             prop_assert_eq!(&counted[0], &counted[1]);
         }

@@ -2,6 +2,8 @@
 
 mod run;
 
+pub use run::LastTaker;
+
 use std::time::Instant;
 
 use crate::{

@@ -29,6 +29,21 @@ pub struct MiniBus {
     writer: Mutex<SlabWriter<Arc<dyn Sink>>>,
 }
 
+/// A path through a sandbox: messages that enter it go to the listeners on its URL.
+#[derive(Debug)]
+pub struct Path {
+    url: Url,
+    /// The only listener that was found on it, and the number of edits of the table before that.
+    last: Mutex<Option<(u64, Target)>>,
+}
+
+impl Path {
+    /// The path `url`.
+    pub fn new(url: Url) -> Self {
+        Path { url, last: Mutex::new(None) }
+    }
+}
+
 /// No number of a place.
 const NOBODY: u64 = u64::MAX;
 
@@ -116,13 +131,14 @@ impl MiniBus {
     ///
     /// # Errors
     /// As [`MiniBus::deliver`].
-    pub fn deliver_by_path(&self, path: &Address<'_>, delivery: Delivery) -> Result<(), Refusal> {
+    pub fn deliver_by_path(&self, path: &Path, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        let mut found = Match::default();
-        self.table.look_up(path, &mut found, &guard);
-        if usize::from(found.listener_len) < path.as_str().len() {
-            return Err(Refusal::Closed);
+        if let Some(listener) = self.last_on(path, &guard)
+            && listener.link != Some(delivery.ingress.link)
+        {
+            return listener.sink.push(delivery);
         }
+        let found = self.look_up_path(path, &guard)?;
         hand_over(self.sinks(&found, delivery.ingress.link, &guard), delivery)
     }
 
@@ -132,19 +148,35 @@ impl MiniBus {
     /// As [`MiniBus::deliver_by_path`], for the first that is not taken.
     pub fn deliver_run_by_path(
         &self,
-        path: &Address<'_>,
+        path: &Path,
         run: &mut [Option<Delivery>],
     ) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        let mut found = Match::default();
-        self.table.look_up(path, &mut found, &guard);
-        if usize::from(found.listener_len) < path.as_str().len() {
-            return Err(Refusal::Closed);
-        }
+        let found = self.look_up_path(path, &guard)?;
         let alike = |one: &Delivery, other: &Delivery| one.ingress.link == other.ingress.link;
         for_each_stretch(run, alike, |_, stretch| {
             self.deliver_run_found(&found, None, stretch, &guard)
         })
+    }
+
+    /// What stands on `path` itself; if that is one listener, it is remembered.
+    fn look_up_path(&self, path: &Path, guard: &Guard) -> Result<Match, Refusal> {
+        let edits = self.table.edits();
+        let mut found = Match::default();
+        self.table.look_up(&path.url.address(), &mut found, guard);
+        if usize::from(found.listener_len) < path.url.as_str().len() {
+            return Err(Refusal::Closed);
+        }
+        if let &[target] = found.listeners.as_slice() {
+            *path.last.lock() = Some((edits, target));
+        }
+        Ok(found)
+    }
+
+    /// The only listener on `path`, if it was looked up and nothing was edited since.
+    fn last_on<'g>(&'g self, path: &Path, guard: &'g Guard) -> Option<&'g Listener> {
+        let (edits, target) = (*path.last.lock())?;
+        self.table.listener_as_of(target, edits, guard)
     }
 
     /// [`MiniBus::deliver_to_target`] for messages one behind the other, with one look-up for each stretch of the

@@ -101,8 +101,8 @@ impl PostedBatch {
         } += messages;
     }
 
-    /// The outcome of the next one.
-    pub(crate) fn add(&mut self, outcome: Result<Posted, PostError>) {
+    /// Takes in the outcome of the next one.
+    pub fn add(&mut self, outcome: Result<Posted, PostError>) {
         match &outcome {
             Ok(Posted { targets, refused }) if refused.is_empty() => match targets.as_slice() {
                 [Ok(sent)] => return self.count(sent.path, 1),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use crate::{
     address::Url,
-    bus::MiniBus,
+    bus::{MiniBus, Path},
     link::{Delivery, DirectSink, LinkId, Refusal, Sink},
 };
 
@@ -47,7 +47,7 @@ impl StubSandbox {
 
     /// The sink that the MessageBus gets for the path `via` through a Handler's sandbox.
     pub fn path(&self, via: Url) -> Arc<dyn Sink> {
-        Arc::new(HandlerPath { bus: self.bus.clone(), via })
+        Arc::new(HandlerPath { bus: self.bus.clone(), path: Path::new(via) })
     }
 }
 
@@ -67,16 +67,16 @@ impl Sink for DefaultPath {
 /// Through a Handler's sandbox, by the p2p-connectionUrl of one connection.
 struct HandlerPath {
     bus: Arc<MiniBus>,
-    via: Url,
+    path: Path,
 }
 
 impl Sink for HandlerPath {
     fn push(&self, delivery: Delivery) -> Result<(), Refusal> {
-        self.bus.deliver_by_path(&self.via.address(), delivery)
+        self.bus.deliver_by_path(&self.path, delivery)
     }
 
     fn push_in_order(&self, run: &mut [Option<Delivery>]) -> Result<(), Refusal> {
-        self.bus.deliver_run_by_path(&self.via.address(), run)
+        self.bus.deliver_run_by_path(&self.path, run)
     }
 }
 

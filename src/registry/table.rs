@@ -147,6 +147,20 @@ impl RoutingTable {
         self.places.get(target, guard)
     }
 
+    /// The listener behind `target`, if it was found while the table's number of edits was `edits` and still is.
+    pub fn listener_as_of<'g>(
+        &self,
+        target: Target,
+        edits: u64,
+        guard: &'g Guard,
+    ) -> Option<&'g Listener> {
+        match self.place(target, guard) {
+            // Read after the place, which may have become another's.
+            Some(Place::Listener(listener)) if self.edits() == edits => Some(listener),
+            _ => None,
+        }
+    }
+
     /// Gives `place` a target, to put entries with.
     pub fn add_place(&self, place: Place) -> Target {
         self.writer.lock().places.insert(place)

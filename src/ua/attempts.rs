@@ -178,7 +178,7 @@ impl RuntimeUa {
             && let Some(direct) = attempt.direct.clone()
             && let Some(deployed) = self.stubs.get(&stub)
         {
-            let sink: Arc<dyn Sink> = Arc::new(move |delivery| direct.push(delivery));
+            let sink: Arc<dyn Sink> = direct;
             deployed.sandbox.bus.set_default_listener(Some(sink));
         }
         if let Some(state) = self.remotes.get(&remote) {

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 
 use crate::{
     address::{Address, Url},
-    bus::{Drop, FromCheck, MessageBus, Note},
+    bus::{Drop, FromCheck, LastTaker, MessageBus, Note},
     handover::{Announced, ControlError, Peer},
     limits,
     link::{Delivery, DirectSink, Ingress, LinkId, Outbox, Path},
@@ -73,6 +73,7 @@ pub struct P2pIngress {
     last_from: String,
     /// The `from` that was noted last as one of which nothing is known; it is judged again each time.
     last_unknown: String,
+    last_taker: LastTaker,
     /// Numbered messages of the batch at hand.
     run: Vec<Option<Delivery>>,
 }
@@ -94,6 +95,7 @@ impl P2pIngress {
             announced: Announced::default(),
             last_from: String::new(),
             last_unknown: String::new(),
+            last_taker: LastTaker::default(),
             run: Vec::new(),
         }
     }
@@ -143,8 +145,8 @@ impl P2pIngress {
     /// What has been gathered goes into the hand-over.
     pub fn hand_over(&mut self, now: Instant) {
         if !self.run.is_empty() {
-            let bus = &self.bus;
-            self.peer.receive_run(&mut self.run, &mut |run| bus.deliver_run(run, now), now);
+            let (bus, last) = (&self.bus, &mut self.last_taker);
+            self.peer.receive_run(&mut self.run, &mut |run| bus.deliver_run(run, last, now), now);
             self.run.clear();
         }
     }

@@ -126,7 +126,7 @@ impl RuntimeUa {
         let connection = id.and_then(|id| self.attempts.get_mut(&id));
         match connection.and_then(|attempt| Some((attempt.direct.clone()?, attempt))) {
             Some((direct, attempt)) => {
-                let sink: Arc<dyn Sink> = Arc::new(move |delivery| direct.push(delivery));
+                let sink: Arc<dyn Sink> = direct;
                 attempt.mini_listener = Some(bus.add_listener(path, None, sink));
                 self.respond(message, 200, None, now);
             }

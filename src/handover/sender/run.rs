@@ -11,6 +11,7 @@ use crate::{
     },
     limits::HANDOVER_PROBE_WAIT,
     link::{Delivery, Path, Refusal, Stub, Weigh},
+    message::Hop,
 };
 
 impl Sender {
@@ -38,10 +39,12 @@ impl Sender {
         let path = if way == Way::Direct { Path::P2p } else { Path::MessageNode };
         let Some(window) = &mut self.window else { return Err(SendError::NoWay) };
         let mut count = 0;
-        for place in run {
-            let fits = |delivery: &mut Delivery| window.has_room(delivery.weight_bytes());
-            let Some(delivery) = place.take_if(fits) else { break };
-            let Delivery { message, ingress, .. } = delivery;
+        for delivery in run.iter_mut().map_while(Option::as_mut) {
+            if !window.has_room(delivery.weight_bytes()) {
+                break;
+            }
+            delivery.hop = Some(Hop { stream: window.stream, number: window.next_number() });
+            let (message, ingress) = (delivery.message.clone(), delivery.ingress);
             window.append(Entry { message, ingress, lane, accepted_at: now });
             count += 1;
         }
@@ -51,8 +54,26 @@ impl Sender {
         }
         self.timer.arm(now + HANDOVER_PROBE_WAIT);
         self.counters.accepted += count as u64;
+        if way == Way::Direct {
+            self.push_fresh(&mut run[..count]);
+        }
+        run[..count].fill(None);
         self.pump(now);
         Ok(SentRun { count, path })
+    }
+
+    /// Pushes what was just appended as it came, if the direct way waits for nothing else. What it does not take, the
+    /// pump finds in the window.
+    fn push_fresh(&mut self, run: &mut [Option<Delivery>]) {
+        let (Some(window), Some(direct)) = (&mut self.window, &self.ways.direct) else { return };
+        let first = run.first().and_then(|first| first.as_ref()?.hop).map(|hop| hop.number);
+        let is_next = window.next().is_some_and(|next| Some(next.number) == first && !next.shun);
+        if is_next && direct.announced == Some(window.stream) {
+            // Why it took no more the pump is told as well.
+            let _ = direct.sink.push_in_order(run);
+            let taken = run.iter().take_while(|place| place.is_none()).count();
+            self.counters.resent += window.advance(taken);
+        }
     }
 
     fn send_plain_run(

@@ -2,11 +2,11 @@
 
 use std::{fmt, time::Duration};
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use crate::limits::{
-    MESSAGE_BYTES_MAX, QUIC_HANDSHAKE, QUIC_IDLE, QUIC_KEEP_ALIVE, QUIC_RECEIVE_WINDOW_BYTES,
-    QUIC_SEND_WINDOW_BYTES,
+    MESSAGE_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_HANDSHAKE, QUIC_IDLE, QUIC_KEEP_ALIVE,
+    QUIC_RECEIVE_WINDOW_BYTES, QUIC_SEND_WINDOW_BYTES,
 };
 
 /// What can be set on a QUIC endpoint. The default notices a dead peer within a second.
@@ -20,6 +20,8 @@ pub struct QuicConfig {
     pub handshake: Duration,
     /// Generic segmentation offload: twice the throughput, but some network cards and phones break on it.
     pub segmentation_offload: bool,
+    /// Bytes of the largest UDP payload that a path is tried for, from 1,200; the peer's is a bound as well.
+    pub datagram_bytes_max: u16,
     /// Bytes in flight to us, unread, on one connection.
     pub receive_window_bytes: u32,
     /// Bytes from us, unacknowledged, on one connection.
@@ -35,6 +37,7 @@ impl Default for QuicConfig {
             keep_alive: QUIC_KEEP_ALIVE,
             handshake: QUIC_HANDSHAKE,
             segmentation_offload: true,
+            datagram_bytes_max: QUIC_DATAGRAM_BYTES_MAX,
             receive_window_bytes: QUIC_RECEIVE_WINDOW_BYTES,
             send_window_bytes: QUIC_SEND_WINDOW_BYTES,
             payload_bytes_max: MESSAGE_BYTES_MAX,
@@ -51,6 +54,8 @@ impl QuicConfig {
         let idle = IdleTimeout::try_from(self.idle)
             .map_err(|_| ConfigError { keep_alive: self.keep_alive, idle: self.idle })?;
         let mut transport = TransportConfig::default();
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(self.datagram_bytes_max);
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(peer_streams))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -60,6 +65,7 @@ impl QuicConfig {
             .send_window(self.send_window_bytes)
             .max_idle_timeout(Some(idle))
             .keep_alive_interval(Some(self.keep_alive))
+            .mtu_discovery_config(Some(discovery))
             .enable_segmentation_offload(self.segmentation_offload);
         Ok(transport)
     }

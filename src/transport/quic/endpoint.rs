@@ -67,8 +67,10 @@ impl QuicEndpoint {
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
         server.transport_config(accepting).max_incoming(QUIC_HANDSHAKES_MAX);
+        let mut common = EndpointConfig::default();
+        common.max_udp_payload_size(config.datagram_bytes_max).map_err(io::Error::other)?;
         let endpoint = Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
+            common,
             Some(server),
             socket,
             Arc::new(TokioRuntime),
