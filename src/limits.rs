@@ -194,6 +194,9 @@ pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(150);
 /// Silence after which a QUIC peer counts as dead, unless configured otherwise.
 pub const QUIC_IDLE: Duration = Duration::from_millis(750);
+/// The shortest that can be configured for a runtime: less than a few round trips between cities, with a sign of life
+/// each fifth of it.
+pub const QUIC_IDLE_MIN: Duration = Duration::from_millis(100);
 /// For one `dial` with all its candidates, and for one incoming handshake, unless configured otherwise.
 pub const QUIC_HANDSHAKE: Duration = Duration::from_secs(3);
 /// For the peer to acknowledge what was sent before an orderly close.

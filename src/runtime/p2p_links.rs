@@ -64,11 +64,7 @@ impl P2pLinks {
             shared,
             enabled: config.ua.policy != crate::bus::P2pPolicy::Off,
             address: config.p2p_address,
-            config: QuicConfig {
-                segmentation_offload: config.segmentation_offload,
-                payload_bytes_max: config.ua.limits.bytes_max,
-                ..QuicConfig::default()
-            },
+            config: config.quic(),
             state: Mutex::default(),
         }
     }
