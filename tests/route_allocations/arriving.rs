@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use hyperty_router::{
+    bus::LastTaker,
     link::{Delivery, Ingress, LinkId, Path},
     message::{Hop, Message, write_hop},
 };
@@ -54,7 +55,7 @@ pub(super) fn numbered_messages_are_handed_on() {
         bus.add_listener(url(TO), None, sink.clone());
         let (peer, stream) = (&agreed.theirs.peer, agreed.ours.peer.stream().expect("agreed"));
         let mut number = 0;
-        let mut run = Vec::with_capacity(MESSAGES);
+        let (mut run, mut last) = (Vec::with_capacity(MESSAGES), LastTaker::default());
         let mut arrive = |messages: Vec<Bytes>, now| {
             for bytes in messages {
                 number += 1;
@@ -62,7 +63,10 @@ pub(super) fn numbered_messages_are_handed_on() {
                 run.push(Some(Delivery { message: read(bytes), ingress: INGRESS, hop }));
             }
             match in_runs {
-                true => peer.receive_run(&mut run, &mut |run| bus.deliver_run(run, now), now),
+                true => {
+                    let deliver = &mut |run: &mut [_]| bus.deliver_run(run, &mut last, now);
+                    peer.receive_run(&mut run, deliver, now);
+                }
                 false => run.drain(..).flatten().for_each(|numbered| {
                     let deliver = &mut |delivery| bus.deliver(delivery, now).map(drop);
                     peer.receive(numbered, deliver, now).expect("taken");
