@@ -22,6 +22,9 @@ pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
 /// What of that may be filled with the addresses of others: sessions and remote runtimes. The rest is
 /// more than one request of theirs can need, each of its addresses deep.
 pub const FIB_ARENA_BYTES_FOR_OTHERS: usize = FIB_ARENA_BYTES_MAX / 4 * 3;
+/// Nodes that a bulk load makes room for on the word of its iterator, before it has seen them: a directory of some
+/// 250 MB. What comes beyond makes its room as it comes.
+pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB that is full of names has nodes. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 

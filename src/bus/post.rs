@@ -34,6 +34,7 @@ impl MessageBus {
     ///
     /// # Errors
     /// As [`MessageBus::post`].
+    #[inline]
     pub fn post_message(
         &self,
         message: Message,
@@ -45,6 +46,7 @@ impl MessageBus {
     }
 
     /// The same for a message that [`MessageBus::check`] has let through.
+    #[inline]
     pub(super) fn post_checked(
         &self,
         message: Message,
@@ -99,6 +101,7 @@ impl MessageBus {
     }
 
     /// The one listener that gets what was looked up, if nobody else does and it did not come from there.
+    #[inline]
     pub(super) fn taker<'g>(
         &'g self,
         found: &Match,
@@ -110,6 +113,7 @@ impl MessageBus {
     }
 
     /// To one listener and nobody else: the message itself.
+    #[inline]
     pub(super) fn give_one(&self, listener: &Listener, delivery: Delivery) -> Posted {
         match listener.sink.push(delivery) {
             Ok(()) => {
@@ -158,11 +162,13 @@ impl MessageBus {
     }
 
     /// What is refused whatever its address.
+    #[inline]
     pub(super) fn check(&self, message: &Message) -> Result<(), PostError> {
         self.check_after(None, message)
     }
 
     /// The same after `before`, which was let through: what they have in common needs no second look.
+    #[inline]
     pub(super) fn check_after(
         &self,
         before: Option<&Message>,
@@ -363,6 +369,7 @@ impl MessageBus {
     }
 
     /// `body.via` names one of our stubs. Few bodies can have the word at all.
+    #[inline]
     pub(super) fn names_our_stub(&self, message: &Message) -> bool {
         message.body_may_name("\"via\"")
             && message.body_text(&["via"]).is_some_and(|via| {
@@ -402,6 +409,7 @@ fn check_targets(urls: usize) -> Result<(), PostError> {
     }
 }
 
+#[inline]
 pub(super) fn to_address(to: &str) -> Result<Address<'_>, PostError> {
     Address::parse(to).map_err(|error| PostError::Address { member: "to", error })
 }

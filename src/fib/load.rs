@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     address::Address,
-    limits::{FIB_ARENA_BYTES_MAX, FIB_BATCH_MAX},
+    limits::{FIB_BATCH_MAX, FIB_LOAD_PROMISED_MAX},
 };
 
 impl FibWriter {
@@ -19,7 +19,7 @@ impl FibWriter {
     /// As [`FibWriter::insert`].
     pub fn load<'a>(&mut self, entries: impl IntoIterator<Item = (Address<'a>, Entry)>) {
         let mut entries = entries.into_iter();
-        let promised = entries.size_hint().0.min(FIB_ARENA_BYTES_MAX / NODE_BYTES_USUAL);
+        let promised = entries.size_hint().0.min(FIB_LOAD_PROMISED_MAX);
         if promised > 0 {
             self.reserve(promised);
         }
@@ -40,6 +40,3 @@ impl FibWriter {
         }
     }
 }
-
-/// Bytes of a node with a usual name.
-const NODE_BYTES_USUAL: usize = 48;

@@ -87,6 +87,7 @@ impl Message {
     /// [`ParseError`] names what is wrong and at which byte: no single JSON object, too long or too deep, invalid
     /// UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
     /// twice, of the wrong type, or not readable in one way only.
+    #[inline]
     pub fn parse_with(bytes: Bytes, limits: &ParseLimits) -> Result<Message, ParseError> {
         let mut envelope = Envelope::default();
         let text = Checked::scanned(bytes, limits, &mut envelope)?;

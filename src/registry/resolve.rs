@@ -170,6 +170,7 @@ pub fn resolve_found<'g>(
 
 /// The one listener that gets what was looked up, if it is no more than that: the most frequent answer of
 /// [`resolve_found`], with the least to be read.
+#[inline]
 pub fn sole_listener<'g>(
     table: &'g RoutingTable,
     found: &Match,
