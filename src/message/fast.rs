@@ -97,7 +97,9 @@ impl<B: Blocks> Fast<'_, B> {
     /// The first member, if it is a `hop` that can be taken off. Its brackets are the second level.
     #[inline(always)]
     fn hop(&mut self) {
-        if self.bytes.starts_with(b"{\"hop\":[\"")
+        // At least a block: there is a first word.
+        let word = self.bytes.first_chunk().map(|word| u64::from_le_bytes(*word));
+        if word.is_some_and(|word| begins(word, b"{\"hop\":["))
             && self.depth_max >= 2
             && let Some((_, comma)) = hop_prefix(self.bytes)
         {
@@ -112,11 +114,11 @@ impl<B: Blocks> Fast<'_, B> {
     fn usual_member(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
         let word = u64::from_le_bytes(*rest.first_chunk()?);
-        let (member, name_bytes) = match () {
-            () if begins(word, b"\"from\":\"") => (Member::From, 8),
-            () if begins(word, b"\"to\":\"") => (Member::To, 6),
-            () if begins(word, b"\"type\":\"") => (Member::Type, 8),
-            () => return None,
+        let (member, name_bytes) = match second(word) {
+            b'f' if begins(word, b"\"from\":\"") => (Member::From, 8),
+            b't' if begins(word, b"\"to\":\"") => (Member::To, 6),
+            b't' if begins(word, b"\"type\":\"") => (Member::Type, 8),
+            _ => return None,
         };
         let mut len = name_bytes;
         loop {
@@ -186,13 +188,13 @@ impl<B: Blocks> Fast<'_, B> {
     #[inline(always)]
     fn usual_name(&mut self) -> Option<Member> {
         let word = u64::from_le_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
-        let (member, bytes) = match () {
-            () if begins(word, b"\"to\":") => (Member::To, 5),
-            () if begins(word, b"\"from\":") => (Member::From, 7),
-            () if begins(word, b"\"type\":") => (Member::Type, 7),
-            () if begins(word, b"\"body\":") => (Member::Body, 7),
-            () if begins(word, b"\"id\":") => (Member::Id, 5),
-            () => return None,
+        let (member, bytes) = match second(word) {
+            b'i' if begins(word, b"\"id\":") => (Member::Id, 5),
+            b'b' if begins(word, b"\"body\":") => (Member::Body, 7),
+            b'f' if begins(word, b"\"from\":") => (Member::From, 7),
+            b't' if begins(word, b"\"to\":") => (Member::To, 5),
+            b't' if begins(word, b"\"type\":") => (Member::Type, 7),
+            _ => return None,
         };
         self.at += bytes;
         Some(member)
@@ -358,6 +360,12 @@ impl<B: Blocks> Fast<'_, B> {
 fn check_escapes_of(bytes: &[u8], content: Content, lone: LoneSurrogates) -> Option<()> {
     let raw = std::str::from_utf8(&bytes[content.start..content.end]).ok()?;
     check_escapes(raw, lone).ok()
+}
+
+/// The byte behind the quote that a name begins with.
+#[inline(always)]
+fn second(word: u64) -> u8 {
+    (word >> 8) as u8
 }
 
 /// Whether the bytes of `word`, the first being the lowest, begin with `name`.

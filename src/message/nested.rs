@@ -100,14 +100,17 @@ impl<B: Blocks> Batch<'_, B> {
     fn take(&mut self, block: &Block, start: u16, passed: usize) -> u64 {
         let masks = self.blocks.masks(block);
         let backslashes = masks.backslashes >> passed;
-        let quotes = masks.quotes >> passed & !self.strings.escaped(backslashes);
-        let inside = self.strings.inside(self.blocks.parity(quotes));
-        self.strings.note(quotes & inside, quotes & !inside);
-        if backslashes != 0 {
+        // The one branch: most blocks have none, and many messages not one.
+        let escaped = if backslashes | self.strings.escape == 0 {
+            0
+        } else {
             let u = self.blocks.equal_to(block, b'u') >> passed;
-            // What a last byte escapes is not seen here.
-            self.strings.unicode |= backslashes & (u >> 1 | 1 << (BLOCK_BYTES - 1));
-        }
+            self.strings.note_escapes(backslashes, u);
+            self.strings.escaped(backslashes)
+        };
+        let quotes = masks.quotes >> passed & !escaped;
+        let inside = self.strings.inside(self.blocks.parity(quotes));
+        self.strings.note_quotes(quotes & inside, quotes & !inside);
         self.inside[start as usize / BLOCK_BYTES % BLOCKS_MAX] = inside;
         self.brackets.push(self.blocks, masks.brackets >> passed & !inside, start);
         backslashes & !inside
@@ -165,9 +168,16 @@ impl Strings {
         inside
     }
 
+    /// Takes note of backslashes before a `u`.
+    #[inline(always)]
+    fn note_escapes(&mut self, backslashes: u64, u: u64) {
+        // What a last byte escapes is not seen here.
+        self.unicode |= backslashes & (u >> 1 | 1 << (BLOCK_BYTES - 1));
+    }
+
     /// Takes note of what a block's strings are, by their opening and closing quotes.
     #[inline(always)]
-    fn note(&mut self, opening: u64, closing: u64) {
+    fn note_quotes(&mut self, opening: u64, closing: u64) {
         self.triples |= opening & closing >> 4 | self.begun & closing;
         self.begun = opening >> (BLOCK_BYTES - 4);
     }
