@@ -16,8 +16,9 @@ pub const FIB_BATCH_MAX: usize = 32;
 /// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut before
 /// it needs more. Room for five prefixes an address in a full batch, and for the deepest address twice.
 pub const FIB_PREFIXES_IN_FLIGHT_MAX: usize = 160;
-/// Bytes of the nodes and lists of entries of one FIB, at most: what 28 bits count in units of 16. At 48
-/// bytes for a usual name this is some 80 million prefixes.
+/// Bytes of the nodes, the lists of entries and the directory of one FIB, at most: what 28 bits count in units of
+/// 16. At some 65 bytes for a usual name this is some 60 million prefixes. Names of all lengths in equal numbers fill it
+/// earlier: each size has chunks of its own.
 pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
 /// What of that may be filled with the addresses of others: sessions and remote runtimes. The rest is
 /// more than one request of theirs can need, each of its addresses deep.
@@ -25,7 +26,7 @@ pub const FIB_ARENA_BYTES_FOR_OTHERS: usize = FIB_ARENA_BYTES_MAX / 4 * 3;
 /// Nodes that a bulk load makes room for on the word of its iterator, before it has seen them: a directory of some
 /// 250 MB. What comes beyond makes its room as it comes.
 pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
-/// Places of one slab: as many as a FIB that is full of names has nodes. At 64 bytes for a listener they take 4 GiB.
+/// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
 /// Bytes of one message, without `hop`, unless configured otherwise.

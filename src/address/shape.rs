@@ -130,6 +130,9 @@ impl Seen {
     }
 }
 
+// What the one pass knows needs no count: it is never too long, and has a segment for each two bytes at most.
+const _: () = assert!(2 * BLOCK_BYTES <= ADDRESS_BYTES_MAX && BLOCK_BYTES <= ADDRESS_SEGMENTS_MAX);
+
 /// So that what stands behind the scheme is within the first block.
 const SCHEME_BYTES_MAX: u32 = BLOCK_BYTES as u32 - 4;
 

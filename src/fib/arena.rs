@@ -107,7 +107,7 @@ impl Allocator {
     /// A record of at least `bytes`, not initialised, aligned to 16. O(1) amortised.
     ///
     /// # Panics
-    /// If all chunks that can be numbered are in use.
+    /// If all chunks that can be numbered are in use, which [`Allocator::has_numbers`] tells long before.
     pub(super) fn allocate(&mut self, arena: &Arena, bytes: usize) -> Record {
         self.allocate_of(arena, 2 * class_of(bytes))
     }
@@ -118,7 +118,15 @@ impl Allocator {
     /// # Panics
     /// As [`Allocator::allocate`].
     pub(super) fn allocate_shared(&mut self, arena: &Arena, bytes: usize) -> Record {
-        self.allocate_of(arena, 2 * class_of(bytes) + 1)
+        let class = class_of(bytes);
+        // Larger ones are rare, and each class more spends numbers of chunks.
+        self.allocate_of(arena, 2 * class + usize::from(class < SHARED_CLASSES))
+    }
+
+    /// True if there are numbers enough for more chunks than one request's worth of records can need. The small chunks
+    /// that each class begins with use them up sooner than the bytes if records of all sizes come.
+    pub(super) fn has_numbers(&self) -> bool {
+        self.chunks.len() - self.unused.len() <= CHUNKS / 4 * 3
     }
 
     fn allocate_of(&mut self, arena: &Arena, class: usize) -> Record {
@@ -140,7 +148,7 @@ impl Allocator {
     /// Frees a record.
     ///
     /// # Safety
-    /// It came from [`Self::allocate`] with this `arena`, is freed only this once, and nobody reads
+    /// It came from [`Self::allocate`] or [`Self::allocate_shared`] with this `arena`, is freed only this once, and nobody reads
     /// it any more.
     pub(super) unsafe fn free(&mut self, arena: &Arena, record: Record) {
         let number = record.0 >> UNIT_BITS;
@@ -190,7 +198,7 @@ impl Allocator {
             self.chunks.resize_with(self.chunks.len().max(1) + 1, || None);
             self.chunks.len() as u32 - 1
         });
-        assert!((number as usize) < CHUNKS, "a table holds at most {FIB_ARENA_BYTES_MAX} bytes");
+        assert!((number as usize) < CHUNKS, "a table has at most {CHUNKS} chunks");
         let memory = self.regions.allocate(chunk_bytes(class, self.classes[class].bytes));
         let chunk = Chunk { memory, class, live: 0, used: 0, free: Record::NONE };
         self.classes[class].bytes += memory.bytes;
@@ -280,6 +288,8 @@ const CHUNK_BYTES_MIN: usize = BLOCK_BYTES_MIN;
 const CHUNK_BYTES_MAX: usize = UNIT << UNIT_BITS;
 /// Records of a chunk that is kept though it is empty, at least.
 const MANY: usize = 16;
+/// Sizes, from the smallest, of which the shared records have chunks of their own: up to 128 bytes.
+const SHARED_CLASSES: usize = 8;
 /// Classes of one unit's difference.
 const FINE: usize = 16;
 const _: () = assert!(CHUNKS * CHUNK_BYTES_MAX == FIB_ARENA_BYTES_MAX);
@@ -287,6 +297,7 @@ const _: () = assert!(CHUNKS * CHUNK_BYTES_MAX == FIB_ARENA_BYTES_MAX);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::ADDRESS_BYTES_MAX;
 
     /// A class is the smallest that holds its size, and wastes little.
     #[test]
@@ -330,5 +341,27 @@ mod tests {
         assert!(
             allocator.take_all().chunks.iter().flatten().count() == 3 && allocator.bytes() == 0
         );
+    }
+
+    /// Records of all sizes, plain and shared, in equal numbers: the worst use of the numbers of chunks. Long before
+    /// there are none left it is said that there is no more room.
+    ///
+    /// Method: until it is said, and then on, more than any one request can take. Nothing is written into the records, so
+    /// the system gives no memory for most of them.
+    #[test]
+    fn numbers_of_chunks_last_until_it_is_said() {
+        let (arena, mut allocator) = (Arena::new(), Allocator::new());
+        let round = |allocator: &mut Allocator| {
+            for units in 1..=ADDRESS_BYTES_MAX.div_ceil(UNIT) + 1 {
+                allocator.allocate(&arena, units * UNIT);
+                allocator.allocate_shared(&arena, units * UNIT);
+            }
+        };
+        while allocator.has_numbers() {
+            round(&mut allocator);
+        }
+        assert!(allocator.bytes() > 256 << 20, "{} bytes", allocator.bytes());
+        (0..500).for_each(|_| round(&mut allocator));
+        drop(allocator.take_all());
     }
 }

@@ -50,8 +50,11 @@ impl<'g> Lines<'g> {
         self.tagged.cast_const() == (&raw const EMPTY).cast()
     }
 
-    /// New lines of `class`, in a record of their own, which they last as long as.
-    pub(super) fn create(
+    /// New lines of `class`, in a record of their own.
+    ///
+    /// # Safety
+    /// The record is not freed within `'g`.
+    pub(super) unsafe fn create(
         arena: &'g Arena,
         allocator: &mut Allocator,
         class: usize,
@@ -343,7 +346,8 @@ mod tests {
     #[test]
     fn crowded_lines_pass_nodes_on() {
         let (arena, mut allocator) = (Arena::new(), Allocator::new());
-        let (lines, _) = Lines::create(&arena, &mut allocator, 0);
+        // SAFETY: all records are freed at the end of the test.
+        let (lines, _) = unsafe { Lines::create(&arena, &mut allocator, 0) };
         let hash = Hash(u32::MAX - 7);
         let slots: Vec<_> =
             (1..22).map(|node| Slot::new(Record(node), false, Word::NONE)).collect();

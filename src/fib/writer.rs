@@ -78,8 +78,8 @@ impl FibWriter {
     /// of them.
     ///
     /// # Panics
-    /// If the table would hold more than
-    /// [`FIB_ARENA_BYTES_MAX`](crate::limits::FIB_ARENA_BYTES_MAX) bytes of names.
+    /// If the table is full ([`FIB_ARENA_BYTES_MAX`](crate::limits::FIB_ARENA_BYTES_MAX)), which
+    /// [`Self::has_room`] tells long before.
     pub fn insert(&mut self, prefix: &Address<'_>, entry: Entry) -> Option<Entry> {
         let way = way(&self.table, prefix);
         self.insert_by(prefix, &way, entry)
@@ -149,7 +149,8 @@ impl FibWriter {
     }
 
     /// Bytes that the table is allocated with: its fixed part, and the chunks that its directory,
-    /// nodes and lists of entries stand in, room for more and what waits for readers included.
+    /// nodes and lists of entries stand in, room for more and what of it waits for readers included;
+    /// not the chunks that wait when all of them go at once.
     /// O(1).
     pub fn memory_bytes(&self) -> usize {
         FIXED_BYTES + self.allocator.bytes()
@@ -158,7 +159,7 @@ impl FibWriter {
     /// True if addresses that others choose may still be put in, a request's worth of them: what they may
     /// fill ends well before the table does. A deep address takes many times its length. O(1).
     pub fn has_room(&self) -> bool {
-        self.allocator.bytes() < FIB_ARENA_BYTES_FOR_OTHERS
+        self.allocator.bytes() < FIB_ARENA_BYTES_FOR_OTHERS && self.allocator.has_numbers()
     }
 
     /// Bytes of nodes, lists and parts of the directory that were taken out and wait for readers

@@ -193,8 +193,8 @@ impl Message {
         body::string(self.body_member(path)?)
     }
 
-    /// False if there can be no string in the body that begins with `name`, a name without escapes behind its opening
-    /// quote, however it is written: `"\"p2p"`; with its closing quote if that is all of it: `"\"via\""`. A cheap look
+    /// False if there can be no string in the body that begins with `name`, letters and digits behind an opening
+    /// quote, however they are written: `"\"p2p"`; with its closing quote if that is all of it: `"\"via\""`. A cheap look
     /// before [`Message::body_member`], and nearly free for names of three bytes.
     ///
     /// O(length of the body).

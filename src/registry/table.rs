@@ -78,6 +78,9 @@ impl Place {
     }
 }
 
+// With the state of its place it stands on one line, and a large chunk of them on one huge page.
+const _: () = assert!(size_of::<Place>() <= 56 || cfg!(not(target_pointer_width = "64")));
+
 /// FIB and places. Cheap to share behind an [`Arc`].
 #[derive(Debug)]
 pub struct RoutingTable {
@@ -172,7 +175,6 @@ impl RoutingTable {
         let was_there = writer.places.remove(target);
         self.count_edit();
         drop(writer);
-        // Outside the lock: what is dropped here is others' code.
         slab::hand_on();
         was_there
     }

@@ -80,7 +80,8 @@ impl<T> Place<T> {
     /// Empties the place, whose value stays where it is until [`Place::drop_value`]; false if it was empty. Only the
     /// writer does.
     pub(super) fn empty(&self) -> bool {
-        self.state.swap(NOBODY, Ordering::AcqRel) == FULL
+        // A place that is empty keeps what it has: it may be the writer's way to others.
+        self.state.compare_exchange(FULL, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Drops the value of a place that was full and has been emptied.

@@ -30,7 +30,9 @@ use tracing::warn;
 
 use super::{Source, TextReceiver};
 use crate::{
-    limits::{WEBSOCKET_CLOSE, WEBSOCKET_READ_BATCH_MAX, WRITE_BATCH_ITEMS_MAX},
+    limits::{
+        WEBSOCKET_CLOSE, WEBSOCKET_READ_BATCH_MAX, WRITE_BATCH_BYTES_MAX, WRITE_BATCH_ITEMS_MAX,
+    },
     link::{Drained, Outgoing},
     message::{HOP_BYTES_MAX, write_hop},
     transport::Flow,
@@ -265,6 +267,9 @@ impl<S: Source, R: TextReceiver> Pump<S, R> {
                 self.unflushed = true;
                 Pin::new(&mut self.socket).start_send(frame)?;
             }
+        }
+        if self.joined.capacity() > WRITE_BATCH_BYTES_MAX {
+            self.joined = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
