@@ -172,6 +172,9 @@ pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 pub const WRITE_BATCH_ITEMS_MAX: usize = 64;
 /// Messages posted together that are read before the first of them is sent: as many as one write has.
 pub const POST_BURST: usize = 64;
+/// Bursts after which who posts in a row lets other tasks run: those that write out what was posted, some 100 kB of small
+/// messages, which fill several writes of the socket and are still in the processor's caches.
+pub const POST_BURSTS_IN_A_ROW: u32 = 4;
 /// Messages of one read that go into the hand-over under one lock: as many as one write has.
 pub const READ_BATCH_MESSAGES: usize = 64;
 /// Bytes gathered into one write, so that a batch of large messages doesn't hold its memory twice for long.
@@ -192,6 +195,9 @@ pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
 /// them, which the system is given at once, are within what it takes; larger ones are worth little more, and each
 /// connection keeps the buffer of one.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
+/// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still in the
+/// processor's caches when they are decrypted, and the same memory serves the next ones.
+pub const QUIC_RECEIVES_AT_ONCE: usize = 4;
 /// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it has
 /// neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement held back for
 /// 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a round trip of 100 ms.
@@ -302,9 +308,10 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait before a stub connects again: a Message Node that is back is noticed by then.
 pub const RECONNECT_CEILING: Duration = Duration::from_secs(5);
 /// Frames that wait for one direct connection: enough to fill one write of the socket many times over, little
-/// enough that what has to be sent again after a cut is soon sent.
-pub const P2P_OUTBOX_MESSAGES: usize = 8_192;
-/// Bytes of those frames.
+/// enough that they are still in the processor's caches when they are written, and that what has to be sent again after
+/// a cut is soon sent.
+pub const P2P_OUTBOX_MESSAGES: usize = 1_024;
+/// Bytes of those frames: four of the largest.
 pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
 /// Between two looks at this machine's addresses. A set-up that began before a change is told of it
 /// by then.

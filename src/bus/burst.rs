@@ -36,7 +36,7 @@ pub struct Burst {
 pub enum Stopped {
     /// All of it was posted.
     Done,
-    /// A queue or window on the way of the next message is full.
+    /// A queue or window on the way of the next message is full, or what its peer has taken before waits for one.
     NoRoom,
     /// The next message has several targets, of which each may be full by itself: it is for the caller to post.
     Several(Message),
@@ -171,6 +171,9 @@ impl MessageBus {
             Onward::MessageNode { stub, peer: Some(peer), .. } => (peer, Some(stub)),
             _ => return BY_ITSELF,
         };
+        if peer.has_backlog() {
+            return Err(NoRoom);
+        }
         match peer.send_run(stretch, stub, now) {
             Ok(sent) => {
                 self.counters.count_sent(sent.path, sent.count);

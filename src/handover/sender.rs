@@ -255,6 +255,10 @@ impl Sender {
         self.window.as_ref().map(|window| window.stream)
     }
 
+    pub(super) fn has_backlog(&self) -> bool {
+        self.window.as_ref().is_some_and(Window::has_backlog)
+    }
+
     pub(super) fn has_stream(&self) -> bool {
         self.window.is_some()
     }

@@ -184,6 +184,11 @@ impl Window {
         (number < self.next_number()).then_some(next)
     }
 
+    /// True if something that was accepted waits for room in a sink.
+    pub(super) fn has_backlog(&self) -> bool {
+        self.next().is_some()
+    }
+
     /// So many of what [`Window::next_lanes`] gave were taken by a sink. Returns how many of them for another time.
     pub(super) fn advance(&mut self, count: usize) -> u64 {
         let count = count as u64;

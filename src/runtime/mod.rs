@@ -36,7 +36,10 @@ pub use hyperty::Hyperty;
 pub use paths::PathChanges;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,6 +72,8 @@ pub struct Runtime {
     bus: Arc<MessageBus>,
     control: Task<()>,
     nodes: Vec<NodeStub>,
+    /// Bursts posted so far.
+    bursts: AtomicU32,
     /// Ends with the runtime, whether it is shut down or dropped.
     closer: Closer,
 }
@@ -117,7 +122,8 @@ impl Runtime {
             .collect::<Result<Vec<_>, _>>()?;
         let control = Task(tokio::spawn(control::run(shared.clone(), links.clone(), inbox)));
         let closer = Closer { links: links.clone(), hyperties: Mutex::default() };
-        Ok((Runtime { shared, links, bus, control, nodes, closer }, events))
+        let bursts = AtomicU32::new(0);
+        Ok((Runtime { shared, links, bus, control, nodes, bursts, closer }, events))
     }
 
     /// The data plane, for who counts nanoseconds.
@@ -201,7 +207,7 @@ impl Runtime {
         let mut posted = PostedBatch::default();
         let mut burst = Burst::new(Ingress::LOCAL);
         while burst.fill(&self.bus, &mut messages) {
-            tokio::task::consume_budget().await;
+            self.take_turns().await;
             let mut room = None;
             loop {
                 match self.bus.post_burst(&mut burst, Instant::now(), &mut posted) {
@@ -218,6 +224,14 @@ impl Runtime {
             }
         }
         posted
+    }
+
+    /// Lets other tasks run every few bursts.
+    async fn take_turns(&self) {
+        let burst = self.bursts.fetch_add(1, Ordering::Relaxed);
+        if burst.is_multiple_of(limits::POST_BURSTS_IN_A_ROW) {
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn post_message_when_room(&self, message: Message) -> Result<Posted, PostError> {

@@ -17,6 +17,8 @@ use quinn::{
     udp::{RecvMeta, Transmit},
 };
 
+use crate::limits::QUIC_RECEIVES_AT_ONCE;
+
 /// The switch of an endpoint's socket: on, every datagram is lost, both ways, and nobody is told.
 ///
 /// Off, it costs one relaxed load a system call.
@@ -35,7 +37,8 @@ impl Blackhole {
     }
 }
 
-/// `inner` behind the switch.
+/// `inner` behind the switch. It is given no more buffers at once than a processor's cache holds: each has room for as many
+/// datagrams as the system gathers.
 pub(super) struct BlackholeSocket {
     pub(super) inner: Arc<dyn AsyncUdpSocket>,
     pub(super) switch: Blackhole,
@@ -59,7 +62,9 @@ impl AsyncUdpSocket for BlackholeSocket {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        let at_once = buffers.len().min(metas.len()).min(QUIC_RECEIVES_AT_ONCE);
         loop {
+            let (buffers, metas) = (&mut buffers[..at_once], &mut metas[..at_once]);
             let received = ready!(self.inner.poll_recv(context, buffers, metas))?;
             if !self.switch.is_on() {
                 return Poll::Ready(Ok(received));
