@@ -85,8 +85,8 @@ pub struct RuntimeUa {
     /// Our Hyperties and data objects; the value is true once the domain registry has confirmed.
     registered: BTreeMap<Url, bool>,
     reregister_at: Option<Instant>,
-    /// What was removed while the domain registry could not be told.
-    removed_while_down: BTreeSet<Url>,
+    /// What was removed, until the domain registry has confirmed it.
+    removed: BTreeSet<Url>,
     connections: Connections,
     remotes: Timed<Url, Remote>,
     bells: Bells,
@@ -140,7 +140,7 @@ impl RuntimeUa {
             handler_path: false,
             registered: BTreeMap::new(),
             reregister_at: None,
-            removed_while_down: BTreeSet::new(),
+            removed: BTreeSet::new(),
             connections: Connections::default(),
             remotes: Timed::new(),
             bells: Bells::default(),
