@@ -89,6 +89,8 @@ pub struct RuntimeUa {
     removed: BTreeSet<Url>,
     connections: Connections,
     remotes: Timed<Url, Remote>,
+    /// Whose direct messages come by which link.
+    links: HashMap<LinkId, Url>,
     bells: Bells,
     /// When to look for remote runtimes that are of no use any more, and when that last made room.
     forget_at: Option<Instant>,
@@ -143,6 +145,7 @@ impl RuntimeUa {
             removed: BTreeSet::new(),
             connections: Connections::default(),
             remotes: Timed::new(),
+            links: HashMap::new(),
             bells: Bells::default(),
             forget_at: None,
             made_room_at: None,
