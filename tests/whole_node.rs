@@ -7,6 +7,7 @@ mod world;
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
+use hyperty_router::address::Url;
 use serde_json::Value;
 use world::{NODE_LATENCY, World, hyperty};
 
@@ -74,6 +75,33 @@ fn path_of(message: &Value) -> Option<&str> {
 
 fn is_requester(path: &str) -> bool {
     path.ends_with("/p2prequester/1")
+}
+
+/// The word that a Hyperty is no more was under way on a socket that broke: it stayed in the domain registry for an hour,
+/// and whoever looked it up was sent there. Now it is said again until it is confirmed; not if the Hyperty is back.
+#[test]
+fn what_was_removed_is_said_until_it_is_confirmed() {
+    let mut world = World::ready(&["alice", "bob"]);
+    let entries = |world: &World| world.node.metrics().registry_entries;
+    world.add_hyperty(BOB, "comm://example.org/1");
+    world.add_hyperty(BOB, "comm://example.org/2");
+    world.run_for(SECOND);
+    assert_eq!(entries(&world), 4);
+    let now = world.now;
+    for url in ["comm://example.org/1", "comm://example.org/2"] {
+        assert!(world.parties[BOB].ua.remove_resource(&Url::parse(url).unwrap(), now));
+    }
+    world.run_for(NODE_LATENCY / 2);
+    world.lose_socket(BOB);
+    world.run_for(SECOND);
+    assert_eq!(entries(&world), 4);
+    world.add_hyperty(BOB, "comm://example.org/2");
+    world.open_socket(BOB);
+    world.run_for(SECOND);
+    assert_eq!(entries(&world), 3);
+    let said = world.written(BOB, "delete").len();
+    world.run_for(60 * SECOND);
+    assert_eq!((entries(&world), world.written(BOB, "delete").len()), (3, said));
 }
 
 /// Alice's Requester and Bob's Handler are connected.

@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     RequesterPath { stub: Url, remote: Url },
     /// A Hyperty or object at the domain registry.
     Register { url: Url },
+    /// The end of that.
+    Unregister { url: Url },
     /// A step of a set-up.
     Setup { attempt: u64, step: Step },
     /// "Add Handler listener to minibus for new P2P Connection".
@@ -132,6 +134,7 @@ impl RuntimeUa {
                 self.begin_request(&stub, &remote, now);
             }
             Purpose::Register { url } => self.on_registered(&url, true),
+            Purpose::Unregister { url } => self.on_unregistered(&url, 200, now),
             Purpose::Setup { attempt, step } => self.on_setup_answer(attempt, step, response, now),
             Purpose::HandlerListener { remote, path } => self.turn_to_direct(&remote, &path, now),
             Purpose::Changes { remote, epoch } => {
@@ -155,6 +158,7 @@ impl RuntimeUa {
                 self.log(format!("{url} was not registered: {code} {reason}"));
                 self.retry_registration(&url, code, now);
             }
+            Purpose::Unregister { url } => self.on_unregistered(&url, code, now),
             Purpose::Setup { attempt, step } => {
                 let reason = format!("{} was answered {code}: {reason}", step.describe());
                 self.end_attempt(attempt, &reason, now);

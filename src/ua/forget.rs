@@ -100,6 +100,7 @@ impl RuntimeUa {
     /// Nothing is known of `remote` any more; its addresses leave the table in slices.
     fn forget(&mut self, remote: &Url, now: Instant) -> Option<Arc<Peer>> {
         let mut state = self.remotes.remove(remote)?;
+        self.links.remove(&state.peer.link());
         self.connections.forget(remote);
         state.peer.abandon();
         self.collect_outcomes(&state.peer);

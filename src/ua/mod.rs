@@ -85,10 +85,12 @@ pub struct RuntimeUa {
     /// Our Hyperties and data objects; the value is true once the domain registry has confirmed.
     registered: BTreeMap<Url, bool>,
     reregister_at: Option<Instant>,
-    /// What was removed while the domain registry could not be told.
-    removed_while_down: BTreeSet<Url>,
+    /// What was removed, until the domain registry has confirmed it.
+    removed: BTreeSet<Url>,
     connections: Connections,
     remotes: Timed<Url, Remote>,
+    /// Whose direct messages come by which link.
+    links: HashMap<LinkId, Url>,
     bells: Bells,
     /// When to look for remote runtimes that are of no use any more, and when that last made room.
     forget_at: Option<Instant>,
@@ -140,9 +142,10 @@ impl RuntimeUa {
             handler_path: false,
             registered: BTreeMap::new(),
             reregister_at: None,
-            removed_while_down: BTreeSet::new(),
+            removed: BTreeSet::new(),
             connections: Connections::default(),
             remotes: Timed::new(),
+            links: HashMap::new(),
             bells: Bells::default(),
             forget_at: None,
             made_room_at: None,

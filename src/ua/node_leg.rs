@@ -45,9 +45,6 @@ impl RuntimeUa {
                 self.forget_what_was_said();
             }
             self.say_what_was_missed(now);
-            for url in std::mem::take(&mut self.removed_while_down) {
-                self.unregister(&url, now);
-            }
             // What waited for the Message Node need not wait longer.
             for remote in self.remotes.values_mut().filter(|remote| remote.retry_at.is_some()) {
                 remote.retries = 0;
@@ -82,7 +79,7 @@ impl RuntimeUa {
             return false;
         }
         self.registered.insert(url.clone(), false);
-        self.removed_while_down.remove(&url);
+        self.removed.remove(&url);
         self.register(&url, now);
         self.publish_change("add", &url, now);
         true
@@ -94,14 +91,11 @@ impl RuntimeUa {
             return false;
         }
         self.publish_change("remove", url, now);
-        match self.is_open() {
-            true => self.unregister(url, now),
-            false if self.removed_while_down.len() < limits::RESOURCES_MAX => {
-                self.removed_while_down.insert(url.clone());
-            }
-            // It stays registered until the registration expires.
-            false => {}
+        // Beyond the bound it stays registered until the registration expires, if the one request is lost.
+        if self.removed.len() < limits::RESOURCES_MAX {
+            self.removed.insert(url.clone());
         }
+        self.unregister(url, now);
         true
     }
 
@@ -151,6 +145,18 @@ impl RuntimeUa {
             _ => {}
         }
         self.on_registered(url, false);
+    }
+
+    /// The domain registry has answered that `url` is removed, or not.
+    pub(super) fn on_unregistered(&mut self, url: &Url, code: u16, now: Instant) {
+        match code {
+            408 if self.removed.contains(url) => self.unregister(url, now),
+            503 => self.say_again_soon(now),
+            // A refusal is final; mostly it says that there is nothing to remove.
+            _ => {
+                self.removed.remove(url);
+            }
+        }
     }
 
     pub(super) fn retry_handler_path(&mut self, code: u16, reason: &str, now: Instant) {
@@ -215,6 +221,7 @@ impl RuntimeUa {
                 self.add_handler_path(now);
             }
             self.register_all(now);
+            self.unregister_all(now);
         }
     }
 
@@ -294,6 +301,7 @@ impl RuntimeUa {
         for remote in self.remotes.keys().cloned().collect::<Vec<_>>() {
             self.restore_requester_path(&remote, now);
         }
+        self.unregister_all(now);
         if self.reregister_at.is_none() {
             return self.register_all(now);
         }
@@ -303,11 +311,20 @@ impl RuntimeUa {
         }
     }
 
+    fn unregister_all(&mut self, now: Instant) {
+        for url in self.removed.iter().cloned().collect::<Vec<_>>() {
+            self.unregister(&url, now);
+        }
+    }
+
     fn unregister(&mut self, url: &Url, now: Instant) {
+        if !self.is_open() {
+            return;
+        }
         let (from, to) = (self.registry_url(), domain_registry(url));
         let body = json!({ "resource": url.as_str() });
-        let ingress = self.own_ingress();
-        self.request("delete", (&from, &to), &body, ingress, Purpose::Tidy, now);
+        let (ingress, purpose) = (self.own_ingress(), Purpose::Unregister { url: url.clone() });
+        self.request("delete", (&from, &to), &body, ingress, purpose, now);
     }
 
     fn register_all(&mut self, now: Instant) {

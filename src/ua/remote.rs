@@ -92,6 +92,7 @@ impl RuntimeUa {
                 return None;
             }
             let remote = self.new_remote(url, now);
+            self.links.insert(remote.peer.link(), url.clone());
             self.remotes.insert(url.clone(), remote);
             self.forget_later(now);
         }
@@ -270,8 +271,7 @@ impl RuntimeUa {
 
     /// The remote runtime behind a link.
     pub(super) fn remote_of_link(&self, link: crate::link::LinkId) -> Option<Url> {
-        let of = self.remotes.values().find(|remote| remote.peer.link() == link)?;
-        Some(of.peer.remote().clone())
+        self.links.get(&link).cloned()
     }
 
     fn new_remote(&mut self, url: &Url, now: Instant) -> Remote {

@@ -13,7 +13,7 @@ use super::two::{Two, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, ControlError, Event, Outcome, SendError},
-    link::{Delivery, Ingress, LinkId, Outbox, Path, Stub},
+    link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Stub},
     message::Message,
 };
 
@@ -312,6 +312,36 @@ fn an_acknowledgement_that_crossed_the_fence_counts() {
     two.sides[0].peer.drain_outcomes(&mut outcomes);
     assert!(outcomes.is_empty(), "{outcomes:?}");
     assert_eq!(two.sides[0].peer.counters().delivered, 1);
+}
+
+/// One that was given after the receiver had heard of the fence says nothing about what lies below: it goes up to there
+/// though the listener never took it.
+#[test]
+fn an_acknowledgement_from_behind_the_fence_does_not_count() {
+    let mut two = Two::agreed(Config::default());
+    two.sides[1].full = true;
+    two.send("fenced").expect("room");
+    two.pass(Duration::from_millis(8_990));
+    two.now += Duration::from_millis(20);
+    let now = two.now;
+    two.sides[0].peer.handle_timeout(now, &mut |_| Ok(()));
+    let (mut asked, mut answers) = (Vec::new(), Vec::new());
+    two.sides[0].by_node.try_drain(&mut asked, usize::MAX);
+    asked.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
+    two.sides[1].by_node.try_drain(&mut answers, usize::MAX);
+    let is = |word: &str, frame: &Outgoing| {
+        let Outgoing::Message { bytes, .. } = frame else { return false };
+        memchr::memmem::find(bytes, word.as_bytes()).is_some()
+    };
+    let (words, acknowledgements): (Vec<_>, Vec<_>) =
+        answers.into_iter().partition(|frame| is("fenced", frame));
+    assert!(acknowledgements.iter().any(|frame| is(r#""number":1,"base":2"#, frame)));
+    acknowledgements.into_iter().for_each(|frame| two.sides[0].arrive(frame, now));
+    assert_eq!(two.sides[0].peer.unacknowledged().0, 1);
+    words.into_iter().for_each(|frame| two.sides[0].arrive(frame, now));
+    let counters = two.sides[0].peer.counters();
+    assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (0, 1, 0));
+    assert!(two.sides[1].heard.is_empty());
 }
 
 /// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time took a
