@@ -38,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (url, domain) = (runtime.join("protostub/a.example")?, "a.example".into());
     bus.add_stub(Arc::new(Stub { url, domain, link: LinkId(1), sink: to_node.clone() }));
 
-    // A remote runtime and one Hyperty that lives in it. The numbers are an incarnation and stream ids: random.
+    // A remote runtime and one Hyperty that lives in it. The numbers are an incarnation and stream ids:
+    // random.
     let (remote, bob) =
         (Url::parse("hyperty-runtime://b.example/bob")?, Url::parse("hyperty://b.example/bob")?);
     let peer = Peer::new(remote, LinkId(2), 0xa11ce, Arc::new(|| 0x5eed), Default::default());

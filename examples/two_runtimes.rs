@@ -1,5 +1,5 @@
-//! Two runtimes and a Message Node in one process, over real sockets on loopback: a message goes by the Message
-//! Node, the direct connection comes up behind it, and the next one goes directly.
+//! Two runtimes and a Message Node in one process, over real sockets on loopback: a message goes by the
+//! Message Node, the direct connection comes up behind it, and the next one goes directly.
 //!
 //! `cargo run --example two_runtimes`
 

@@ -1,4 +1,5 @@
-//! A router core for Hyperty messages: JSON objects with `id`, `type`, `from`, `to` and `body`, whose `to` is a URL.
+//! A router core for Hyperty messages: JSON objects with `id`, `type`, `from`, `to` and `body`, whose `to` is
+//! a URL.
 //!
 //! Three kinds of party embed the same core. A sandbox has a [`MiniBus`]; a runtime has a
 //! [`MessageBus`] between its sandboxes, its Message Node (MN) and its peers; a Message Node has sessions

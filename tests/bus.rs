@@ -1,8 +1,8 @@
 //! The buses against a naive one, sentence by sentence of the design, and requests on a virtual clock.
 //!
-//! Goal: a message reaches exactly the sinks that the routing rules name, once each, unchanged; whatever is not
-//! taken is said. Method: the fuzz target's body on random steps and on its corpus, then one test for each
-//! sentence that the naive bus does not know. Peers are the hand-over's tests' matter.
+//! Goal: a message reaches exactly the sinks that the routing rules name, once each, unchanged; whatever is
+//! not taken is said. Method: the fuzz target's body on random steps and on its corpus, then one test for
+//! each sentence that the naive bus does not know. Peers are the hand-over's tests' matter.
 
 #[path = "../fuzz/bodies/bus.rs"]
 mod fuzz_body;

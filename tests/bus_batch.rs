@@ -1,10 +1,10 @@
 //! Posting in batches against posting one by one.
 //!
-//! Goal: `post_batch` is `post`, one after the other: the same outcomes, the same messages in the same sinks in the same
-//! order, the same counts. `post_burst` is that as well, where a message that finds no room is posted again before the
-//! next one. Method: two buses that are given the same listeners, edits and messages, of all
-//! kinds that posting treats differently, one of them in batches; among the sinks are some that edit the bus
-//! or post themselves while they are given a message.
+//! Goal: `post_batch` is `post`, one after the other: the same outcomes, the same messages in the same sinks
+//! in the same order, the same counts. `post_burst` is that as well, where a message that finds no room is
+//! posted again before the next one. Method: two buses that are given the same listeners, edits and messages,
+//! of all kinds that posting treats differently, one of them in batches; among the sinks are some that edit
+//! the bus or post themselves while they are given a message.
 
 use std::{
     sync::{Arc, Mutex, Weak},
@@ -269,8 +269,8 @@ proptest! {
 
     #[test]
     fn a_batch_is_one_by_one(has_stub in any::<bool>(), steps in steps()) {
-        // While it is held no number of a removed listener is given out again. Several on one URL are served by
-        // their numbers, which must not depend on when another test's memory is given back.
+        // While it is held no number of a removed listener is given out again. Several on one URL are served
+        // by their numbers, which must not depend on when another test's memory is given back.
         let _guard = crossbeam_epoch::pin();
         let now = Instant::now();
         let mut worlds = [World::new(has_stub, now), World::new(has_stub, now)];

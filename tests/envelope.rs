@@ -130,7 +130,8 @@ fn bounds_are_exact_and_do_not_count_the_hop() {
     }
 }
 
-/// A million brackets on a stack of 64 KiB: neither the scan, nor the reading of bodies, nor validation recurses.
+/// A million brackets on a stack of 64 KiB: neither the scan, nor the reading of bodies, nor validation
+/// recurses.
 #[test]
 fn nesting_costs_no_stack() {
     let deep = || {
@@ -151,8 +152,8 @@ fn nesting_costs_no_stack() {
     thread.join().unwrap();
 }
 
-/// The interesting bytes at every place relative to the blocks of 64 bytes, and to the batches of 4 and then 16 blocks
-/// that nested values are read in: all paths, the oracle, and errors alike.
+/// The interesting bytes at every place relative to the blocks of 64 bytes, and to the batches of 4 and then
+/// 16 blocks that nested values are read in: all paths, the oracle, and errors alike.
 #[test]
 fn what_counts_straddles_blocks_at_every_offset() {
     let pieces = [

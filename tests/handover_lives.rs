@@ -1,7 +1,7 @@
-//! Goal: what was agreed with an earlier process life of a runtime ends at once when the new one is met, whatever it
-//! is met by; and what the hand-over has to do at a moment is done when that moment's time-outs are. Method: a world
-//! without a network on a virtual clock (see [`world`]); each test is headed with the story of what the simulation
-//! found.
+//! Goal: what was agreed with an earlier process life of a runtime ends at once when the new one is met,
+//! whatever it is met by; and what the hand-over has to do at a moment is done when that moment's time-outs
+//! are. Method: a world without a network on a virtual clock (see [`world`]); each test is headed with the
+//! story of what the simulation found.
 
 #[path = "support/world.rs"]
 mod world;
@@ -15,9 +15,9 @@ const ALICE: usize = 0;
 const BOB: usize = 1;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Alice came back as a new process and heard of Bob by her own message, before there was a connection. What Bob still
-/// sent in the old stream she could not answer, for she knew Bob but no way to his stub: all of it was in doubt after
-/// ten seconds, one by one, instead of Bob's hearing at once that the stream is no more.
+/// Alice came back as a new process and heard of Bob by her own message, before there was a connection. What
+/// Bob still sent in the old stream she could not answer, for she knew Bob but no way to his stub: all of it
+/// was in doubt after ten seconds, one by one, instead of Bob's hearing at once that the stream is no more.
 #[test]
 fn a_new_life_that_knows_a_peer_by_a_message_answers_for_the_old_stream() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -40,9 +40,9 @@ fn a_new_life_that_knows_a_peer_by_a_message_answers_for_the_old_stream() {
     assert_eq!(heard(&world, ALICE), [4]);
 }
 
-/// A way to the Message Node came back, and much was there at once: a time-out that was due, a message that had to be
-/// held back, and in the inbox the `base` that set it free. The peers' time-outs were handled before the inbox, so when
-/// all was handled one was due again, at the same moment.
+/// A way to the Message Node came back, and much was there at once: a time-out that was due, a message that
+/// had to be held back, and in the inbox the `base` that set it free. The peers' time-outs were handled
+/// before the inbox, so when all was handled one was due again, at the same moment.
 #[test]
 fn what_a_base_sets_free_is_delivered_by_the_time_out_that_meets_it() {
     let mut world = World::ready(&["alice", "bob"]);

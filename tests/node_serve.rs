@@ -148,7 +148,8 @@ async fn a_session_outlives_its_socket() {
     }
 }
 
-/// Goal: a re-open takes the session over from a socket still open; the old one gets nothing more and is closed.
+/// Goal: a re-open takes the session over from a socket still open; the old one gets nothing more and is
+/// closed.
 #[tokio::test]
 async fn a_re_open_takes_over() {
     let (handle, _node) = node().await;

@@ -21,8 +21,8 @@ fn message(to: &str) -> bytes::Bytes {
     format!(r#"{{"id":1,"type":"update","from":"{NEAR}","to":{to}}}"#).into()
 }
 
-/// Goal: of an array whose one target is full the other gets one copy, however often the full one is tried; and
-/// every message that never left is told when the runtime ends.
+/// Goal: of an array whose one target is full the other gets one copy, however often the full one is tried;
+/// and every message that never left is told when the runtime ends.
 #[tokio::test]
 async fn a_full_target_doubles_no_other_and_nothing_ends_unsaid() {
     let runtime = Url::parse("hyperty-runtime://example.org/1").unwrap();

@@ -1,10 +1,10 @@
 //! What a message costs in memory that is written to a Message Node by WebSocket, behind what
 //! `route_allocations.rs` holds: from the stub's queue to the system.
 //!
-//! Goal: a plain message costs nothing of its size; nor does a numbered one, which, since a frame is written from one
-//! piece, is copied behind its hop into a buffer that is used again. Method: a real socket on loopback whose other end
-//! reads on another thread, and an allocator that counts what this thread asks for. What buffers of the
-//! socket take is bounded, and little beside what all messages hold.
+//! Goal: a plain message costs nothing of its size; nor does a numbered one, which, since a frame is written
+//! from one piece, is copied behind its hop into a buffer that is used again. Method: a real socket on
+//! loopback whose other end reads on another thread, and an allocator that counts what this thread asks for.
+//! What buffers of the socket take is bounded, and little beside what all messages hold.
 
 #![cfg(feature = "websocket")]
 

@@ -1,5 +1,6 @@
-//! Goal: `trace` shows the decision for every rule of the design's section 3, as section 5 writes it. Method: the
-//! built program gets lines and is held, line by line, against what the rule says; each test quotes its rule.
+//! Goal: `trace` shows the decision for every rule of the design's section 3, as section 5 writes it. Method:
+//! the built program gets lines and is held, line by line, against what the rule says; each test quotes its
+//! rule.
 //!
 //! A result is compared in short form (see [`harness`]); the bytes of a line are the business of [`output`].
 

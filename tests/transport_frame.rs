@@ -1,7 +1,7 @@
 //! The P2P frame against its oracle.
 //!
-//! Goal: what is written is read, and any bytes are read as the naive decoder reads them, whatever chunks they
-//! come in. Method: property tests, the examples of the RFC, the fuzz corpus replayed.
+//! Goal: what is written is read, and any bytes are read as the naive decoder reads them, whatever chunks
+//! they come in. Method: property tests, the examples of the RFC, the fuzz corpus replayed.
 
 #[path = "../fuzz/bodies/frame.rs"]
 mod fuzz_body;

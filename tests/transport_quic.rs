@@ -1,4 +1,5 @@
-//! Two QUIC endpoints on loopback: order, pinning both ways, limits, back-pressure, and noticing a dead network.
+//! Two QUIC endpoints on loopback: order, pinning both ways, limits, back-pressure, and noticing a dead
+//! network.
 //!
 //! Method: real sockets on port 0, every wait is on an event and bounded by [`bounded`]; nothing sleeps.
 
@@ -109,8 +110,8 @@ fn message(number: u64) -> Outgoing {
     Outgoing::Message { bytes, hop }
 }
 
-/// Goal: a link keeps all frames, in order, both ways at once, numbers and control included; closing an outbox
-/// sends the rest and then ends the link in order.
+/// Goal: a link keeps all frames, in order, both ways at once, numbers and control included; closing an
+/// outbox sends the rest and then ends the link in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_frames_both_ways_in_order() {
     const COUNT: u64 = 10_000;
@@ -183,8 +184,8 @@ async fn the_dialling_side_pins_the_key() {
     assert_eq!(error, DialError::WrongFingerprint { expected, found });
 }
 
-/// Goal: the accepting side lets in nobody whom it doesn't expect: nobody expected, another expected, no longer
-/// expected.
+/// Goal: the accepting side lets in nobody whom it doesn't expect: nobody expected, another expected, no
+/// longer expected.
 #[tokio::test]
 async fn the_accepting_side_pins_the_key() {
     let (alice, bob, carol) = (endpoint(config()), endpoint(config()), endpoint(config()));
@@ -390,7 +391,8 @@ async fn a_handle_closes_with_a_reason() {
     assert_eq!(bob_end, Ended::ClosedByPeer { code: 0, reason: "ä".repeat(60) });
 }
 
-/// Goal: a receiver that stops gets no more, and what is queued towards the peer still arrives before the end.
+/// Goal: a receiver that stops gets no more, and what is queued towards the peer still arrives before the
+/// end.
 #[tokio::test]
 async fn a_stopped_receiver_still_sends() {
     struct Once(mpsc::UnboundedSender<u64>);
@@ -431,8 +433,8 @@ async fn a_dropped_link_is_closed() {
     assert_eq!(ended, Ended::ClosedByPeer { code: 0, reason: String::new() });
 }
 
-/// Goal: a receiver that pauses is given nothing until it resumes; nothing is lost by it, and a connection that
-/// ends meanwhile is noticed.
+/// Goal: a receiver that pauses is given nothing until it resumes; nothing is lost by it, and a connection
+/// that ends meanwhile is noticed.
 #[tokio::test]
 async fn a_paused_receiver_is_left_alone() {
     let (alice, bob) = (endpoint(config()), endpoint(config()));

@@ -207,8 +207,8 @@ async fn pair(config: SocketConfig) -> (WebSocketStream<TcpStream>, WebSocketLin
     (socket, link.unwrap())
 }
 
-/// Goal: a Message Node that vanished without a word is noticed. Method: a server that reads nothing after its
-/// handshake and so answers no ping.
+/// Goal: a Message Node that vanished without a word is noticed. Method: a server that reads nothing after
+/// its handshake and so answers no ping.
 #[tokio::test]
 async fn a_silent_server_is_noticed() {
     let config = SocketConfig { keep_alive: Duration::from_millis(50), ..SocketConfig::client() };
@@ -279,7 +279,8 @@ async fn a_mute_server_is_given_up() {
     assert_eq!(error, ConnectError::TimedOut { after: Duration::from_millis(50) });
 }
 
-/// Goal: only `/ws` is served, there is room for so many, and a place is free again when its socket has ended.
+/// Goal: only `/ws` is served, there is room for so many, and a place is free again when its socket has
+/// ended.
 #[tokio::test]
 async fn the_server_judges_path_and_room() {
     let (server, url) = server(ServerConfig { sockets_max: 1, ..ServerConfig::default() }).await;
@@ -352,8 +353,8 @@ async fn what_is_no_text_within_the_limit_is_cut() {
     }
 }
 
-/// Goal: a receiver that pauses gets one text at a time, and writing goes on meanwhile; one that stops gets none
-/// after it, and the end of the source ends the socket.
+/// Goal: a receiver that pauses gets one text at a time, and writing goes on meanwhile; one that stops gets
+/// none after it, and the end of the source ends the socket.
 #[tokio::test]
 async fn receivers_pause_and_stop() {
     let gate = Arc::new(Notify::new());

@@ -1,7 +1,7 @@
-//! Goal: runtimes and a Message Node do together what the pages say, from the first message to an unknown address to
-//! a connection that comes back, and no message is lost, doubled or put out of order on the way. Method: a world
-//! without a network on a virtual clock (see [`world`]); statuses, decisions and the ways really taken are
-//! asserted.
+//! Goal: runtimes and a Message Node do together what the pages say, from the first message to an unknown
+//! address to a connection that comes back, and no message is lost, doubled or put out of order on the way.
+//! Method: a world without a network on a virtual clock (see [`world`]); statuses, decisions and the ways
+//! really taken are asserted.
 
 #[path = "support/world.rs"]
 mod world;
@@ -23,7 +23,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(3);
 const AT_ONCE: Duration = Duration::ZERO;
 
-/// Unknown address → look-up at the domain registry → Requester → live on both sides → P2P, decided and taken.
+/// Unknown address → look-up at the domain registry → Requester → live on both sides → P2P, decided and
+/// taken.
 #[test]
 fn the_first_message_brings_a_connection_up() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -79,8 +80,9 @@ fn traffic_moves_falls_back_and_returns_without_a_loss() {
     }
 }
 
-/// "When both sides set up at once, the runtime whose URL is lower (bytes) stays Requester; the other's attempt ends
-/// failed, its Handler owns the entry, and no Requester tries again while any connection to that runtime exists."
+/// "When both sides set up at once, the runtime whose URL is lower (bytes) stays Requester; the other's
+/// attempt ends failed, its Handler owns the entry, and no Requester tries again while any connection to that
+/// runtime exists."
 #[test]
 fn two_set_ups_at_once_end_in_one_connection() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -105,8 +107,8 @@ fn two_set_ups_at_once_end_in_one_connection() {
     assert_eq!(heard(&world, BOB), [(Path::MessageNode, 1), (Path::P2p, 2)]);
 }
 
-/// Associations by registry changes: what comes and goes in one runtime is learnt by the other, and so reached
-/// directly, without a look-up.
+/// Associations by registry changes: what comes and goes in one runtime is learnt by the other, and so
+/// reached directly, without a look-up.
 #[test]
 fn what_comes_and_goes_is_learnt_by_the_other_side() {
     let mut world = connected();
@@ -125,8 +127,8 @@ fn what_comes_and_goes_is_learnt_by_the_other_side() {
     assert_eq!(world.written(ALICE, "read").len(), looked_up);
 }
 
-/// A Message Node that has forgotten everything is told again: the stubs' paths, the registrations. A runtime that
-/// nobody has a connection with is found and reached as before.
+/// A Message Node that has forgotten everything is told again: the stubs' paths, the registrations. A runtime
+/// that nobody has a connection with is found and reached as before.
 #[test]
 fn a_message_node_that_forgot_everything_is_told_again() {
     let mut world = World::ready(&["alice", "bob", "carol"]);
@@ -148,8 +150,8 @@ fn a_message_node_that_forgot_everything_is_told_again() {
     assert!(world.all_live(), "{}", world.describe());
 }
 
-/// The direct connection needs no Message Node: traffic goes on while it is away, and neither its loss nor its return
-/// costs a message.
+/// The direct connection needs no Message Node: traffic goes on while it is away, and neither its loss nor
+/// its return costs a message.
 #[test]
 fn a_message_node_that_is_away_costs_nothing_while_live() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -165,7 +167,8 @@ fn a_message_node_that_is_away_costs_nothing_while_live() {
     assert_eq!(world.words(ALICE), ["created", "in-progress", "live"]);
 }
 
-/// "Request to remove P2P Handler Routing Path": at shut-down; connections end, and the other side knows at once.
+/// "Request to remove P2P Handler Routing Path": at shut-down; connections end, and the other side knows at
+/// once.
 #[test]
 fn shutting_down_removes_the_paths_and_ends_the_connections() {
     let mut world = connected();
@@ -190,8 +193,8 @@ fn shutting_down_removes_the_paths_and_ends_the_connections() {
     assert_eq!(world.links.len(), 0, "nobody comes back: {}", world.describe());
 }
 
-/// "A Requester's stays, and tries again after disconnected *and* failed, with exponential back-off, jitter and a
-/// ceiling."
+/// "A Requester's stays, and tries again after disconnected *and* failed, with exponential back-off, jitter
+/// and a ceiling."
 #[test]
 fn a_requester_tries_again_ever_more_slowly_and_succeeds_when_it_can() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -248,8 +251,9 @@ fn a_peer_that_dies_leaves_no_message_without_an_end() {
     assert!(told >= posted && refused == 0, "{told} told of {posted}, {refused} refused");
 }
 
-/// A Hyperty that comes while the socket to the Message Node is away, or whose registration got lost with it, is
-/// registered when the session is there again; and registrations are renewed though the hour of renewal found no socket.
+/// A Hyperty that comes while the socket to the Message Node is away, or whose registration got lost with it,
+/// is registered when the session is there again; and registrations are renewed though the hour of renewal
+/// found no socket.
 #[test]
 fn registrations_outlive_a_lost_socket() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -275,8 +279,8 @@ fn registrations_outlive_a_lost_socket() {
     assert!(found >= 8, "{found} registrations\n{}", world.describe());
 }
 
-/// "`from` of what comes by a P2P link must not be somebody else's: …; an unknown one is accepted and looked up behind."
-/// What the look-up finds counts for the next message of the same sender.
+/// "`from` of what comes by a P2P link must not be somebody else's: …; an unknown one is accepted and looked
+/// up behind." What the look-up finds counts for the next message of the same sender.
 #[test]
 fn a_sender_that_the_look_up_gives_away_is_refused() {
     let mut world = World::ready(&["alice", "bob", "mallory"]);
@@ -297,8 +301,8 @@ fn a_sender_that_the_look_up_gives_away_is_refused() {
     assert!(forged > 0, "{}", world.describe());
 }
 
-/// A message in another's name takes its place in the stream and is dropped; the connection is cut for it, once, and
-/// what was sent behind it arrives.
+/// A message in another's name takes its place in the stream and is dropped; the connection is cut for it,
+/// once, and what was sent behind it arrives.
 #[test]
 fn a_forged_message_holds_nobody_elses_up() {
     let mut world = connected();
@@ -315,8 +319,9 @@ fn a_forged_message_holds_nobody_elses_up() {
     assert_eq!(world.parties[BOB].ua.bus().counters().drops(Drop::ForgedFrom), 1);
 }
 
-/// A runtime that was killed comes back as a new process. Whoever writes to it hears that the old stream is no more,
-/// and its messages arrive again; the set-up that still waited for the old process yields to the new one's.
+/// A runtime that was killed comes back as a new process. Whoever writes to it hears that the old stream is
+/// no more, and its messages arrive again; the set-up that still waited for the old process yields to the new
+/// one's.
 #[test]
 fn a_peer_that_comes_back_is_reached_again() {
     let mut world = connected();
@@ -343,8 +348,8 @@ fn a_peer_that_comes_back_is_reached_again() {
     assert_eq!(world.parties[ALICE].undelivered.len(), 1);
 }
 
-/// An invitation in another runtime's name gets its sender no connection: that runtime's stub denies the set-up, and
-/// before it has confirmed it no key is let in.
+/// An invitation in another runtime's name gets its sender no connection: that runtime's stub denies the
+/// set-up, and before it has confirmed it no key is let in.
 #[test]
 fn an_invitation_in_anothers_name_lets_nobody_in() {
     const MALLORY: usize = CAROL;
@@ -411,8 +416,9 @@ fn nothing_that_happens_to_the_paths_costs_a_message() {
     }
 }
 
-/// Three runtimes that all write to each other from the beginning, so that every set-up has its rival, on links that
-/// cannot always be made. In the end each pair has one connection, and no message was lost, doubled or reordered.
+/// Three runtimes that all write to each other from the beginning, so that every set-up has its rival, on
+/// links that cannot always be made. In the end each pair has one connection, and no message was lost,
+/// doubled or reordered.
 #[test]
 fn three_runtimes_end_with_one_connection_for_each_pair() {
     const NAMES: [&str; 3] = ["alice", "bob", "carol"];

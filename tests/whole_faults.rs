@@ -1,7 +1,7 @@
-//! Goal: a peer that breaks the protocol in the middle of a run is cut, counted and reported; what stood before the
-//! fault is delivered, and what stood behind it comes another way, each once and in order. Method: a world without a
-//! network on a virtual clock (see [`world`]), whose links hand over in runs what arrives together, as a transport's
-//! reader does; frames that our runtimes never send are put between theirs.
+//! Goal: a peer that breaks the protocol in the middle of a run is cut, counted and reported; what stood
+//! before the fault is delivered, and what stood behind it comes another way, each once and in order. Method:
+//! a world without a network on a virtual clock (see [`world`]), whose links hand over in runs what arrives
+//! together, as a transport's reader does; frames that our runtimes never send are put between theirs.
 
 #[path = "support/world.rs"]
 mod world;

@@ -1,6 +1,6 @@
-//! Goal: what a Message Node must know of a runtime is said until it has confirmed it, however often it forgets and
-//! sockets break; till then nobody could be reached by it. Method: a world without a network on a virtual clock (see
-//! [`world`]); each test is headed with the story of what the simulation found.
+//! Goal: what a Message Node must know of a runtime is said until it has confirmed it, however often it
+//! forgets and sockets break; till then nobody could be reached by it. Method: a world without a network on a
+//! virtual clock (see [`world`]); each test is headed with the story of what the simulation found.
 
 #[path = "support/world.rs"]
 mod world;
@@ -15,10 +15,11 @@ const ALICE: usize = 0;
 const BOB: usize = 1;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The Message Node forgot everything, and the new sessions broke before what was said by them had arrived. They were
-/// opened again by their tokens, so nothing was said again: the registrations and paths still counted as confirmed, by
-/// the Message Node that had forgotten them, until each request had been without an answer for 15 s. Until then
-/// whoever wrote by Message Node was given its messages back, though both sessions were open.
+/// The Message Node forgot everything, and the new sessions broke before what was said by them had arrived.
+/// They were opened again by their tokens, so nothing was said again: the registrations and paths still
+/// counted as confirmed, by the Message Node that had forgotten them, until each request had been without an
+/// answer for 15 s. Until then whoever wrote by Message Node was given its messages back, though both
+/// sessions were open.
 #[test]
 fn what_broke_with_the_first_socket_after_a_restart_is_said_by_the_second() {
     let mut world = connected();
@@ -38,8 +39,9 @@ fn what_broke_with_the_first_socket_after_a_restart_is_said_by_the_second() {
     }
 }
 
-/// A path whose answer was lost while the connection stood is set again, though nothing is to be set up: where a
-/// Message Node goes by the paths alone, the hand-over's control words come by it, and the next set-up's answers.
+/// A path whose answer was lost while the connection stood is set again, though nothing is to be set up:
+/// where a Message Node goes by the paths alone, the hand-over's control words come by it, and the next
+/// set-up's answers.
 #[test]
 fn a_path_without_an_answer_is_set_again_while_the_connection_stands() {
     let mut world = connected();
@@ -77,8 +79,9 @@ fn is_requester(path: &str) -> bool {
     path.ends_with("/p2prequester/1")
 }
 
-/// The word that a Hyperty is no more was under way on a socket that broke: it stayed in the domain registry for an hour,
-/// and whoever looked it up was sent there. Now it is said again until it is confirmed; not if the Hyperty is back.
+/// The word that a Hyperty is no more was under way on a socket that broke: it stayed in the domain registry
+/// for an hour, and whoever looked it up was sent there. Now it is said again until it is confirmed; not if
+/// the Hyperty is back.
 #[test]
 fn what_was_removed_is_said_until_it_is_confirmed() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -113,7 +116,8 @@ fn connected() -> World {
     world
 }
 
-/// The Message Node forgets, the sessions are opened anew, and each socket breaks with what was first said by it.
+/// The Message Node forgets, the sessions are opened anew, and each socket breaks with what was first said by
+/// it.
 fn restart_and_break(world: &mut World) {
     world.restart_node();
     world.run_for(2 * NODE_LATENCY + NODE_LATENCY / 2);

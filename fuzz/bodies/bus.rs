@@ -1,5 +1,5 @@
-//! What the fuzz target `bus` does, as a plain function: bytes are listeners that come and go, prefixes that are
-//! published, and messages, on a small set of addresses; who gets what must be as the naive bus says.
+//! What the fuzz target `bus` does, as a plain function: bytes are listeners that come and go, prefixes that
+//! are published, and messages, on a small set of addresses; who gets what must be as the naive bus says.
 //!
 //! Three bytes a step: what to do, how, and on which address.
 
@@ -133,8 +133,8 @@ impl World {
         self.check(&takers, &message, is_request);
     }
 
-    /// What was taken since the last time: the message by `takers`, or a 404 by whoever gets what is sent to its
-    /// sender.
+    /// What was taken since the last time: the message by `takers`, or a 404 by whoever gets what is sent to
+    /// its sender.
     fn check(&self, takers: &Takers, message: &Message, is_request: bool) {
         let taken = std::mem::take(&mut *self.taken.lock().expect("not poisoned"));
         let by: BTreeSet<usize> = taken.iter().map(|(number, ..)| *number).collect();

@@ -48,8 +48,8 @@ pub(crate) fn envelope(data: &[u8]) {
     }
 }
 
-/// All that a scan says of a message: its kind, the text of each routing member, and whether an escape was seen in
-/// one, by what reading it gives.
+/// All that a scan says of a message: its kind, the text of each routing member, and whether an escape was
+/// seen in one, by what reading it gives.
 fn seen(
     scanned: &Result<Message, ParseError>,
 ) -> Result<impl PartialEq + std::fmt::Debug, ParseError> {

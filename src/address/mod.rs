@@ -39,7 +39,8 @@ pub struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
-    /// Checks `text` and borrows it. O(length of `text`), which is at most 2,048 bytes, one trailing `/` not counted.
+    /// Checks `text` and borrows it. O(length of `text`), which is at most 2,048 bytes, one trailing `/` not
+    /// counted.
     ///
     /// # Errors
     /// [`AddressError`] names what is wrong and at which byte.
@@ -99,8 +100,8 @@ impl<'a> Address<'a> {
         ends.map(move |end| &text[std::mem::replace(&mut start, end) + 1..end])
     }
 
-    /// The byte offset at which each prefix of this address ends, shortest first: the end of the
-    /// authority, then the end of each segment. A step is a few instructions in the first 64 bytes of the path.
+    /// The byte offset at which each prefix of this address ends, shortest first: the end of the authority,
+    /// then the end of each segment. A step is a few instructions in the first 64 bytes of the path.
     #[inline]
     pub fn boundaries(&self) -> Boundaries<'a> {
         Boundaries::new(self.text, self.shape)

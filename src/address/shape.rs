@@ -1,10 +1,10 @@
-//! Where scheme, authority and segments of an address stand, found in one pass; and, for what that pass does not
-//! know, in several, which also say what is wrong.
+//! Where scheme, authority and segments of an address stand, found in one pass; and, for what that pass does
+//! not know, in several, which also say what is wrong.
 //!
-//! The one pass looks at blocks of 64 bytes: which are a `/`, which a dot, where the colon is. It counts the places
-//! where a `/` is followed by another or by a dot: an address has one, the `//` of its scheme. It knows printable
-//! ASCII of up to 128 bytes with a scheme of up to 60, which is nearly every address; all else, and whatever looks
-//! odd, goes the other way. Nothing is refused here but by the other way.
+//! The one pass looks at blocks of 64 bytes: which are a `/`, which a dot, where the colon is. It counts the
+//! places where a `/` is followed by another or by a dot: an address has one, the `//` of its scheme. It
+//! knows printable ASCII of up to 128 bytes with a scheme of up to 60, which is nearly every address; all
+//! else, and whatever looks odd, goes the other way. Nothing is refused here but by the other way.
 
 use super::AddressError;
 use crate::{
@@ -65,7 +65,8 @@ impl Work for Usual<'_> {
     }
 }
 
-/// What matters of up to 128 bytes, all of them printable ASCII: a bit a byte, of the first 64 and of those behind.
+/// What matters of up to 128 bytes, all of them printable ASCII: a bit a byte, of the first 64 and of those
+/// behind.
 #[derive(Clone, Copy)]
 struct Seen {
     slashes: [u64; 2],
@@ -101,7 +102,8 @@ impl Seen {
         }
     }
 
-    /// The shape of a text of `len` bytes that does not end with a slash, if its slashes are those of an address.
+    /// The shape of a text of `len` bytes that does not end with a slash, if its slashes are those of an
+    /// address.
     #[inline(always)]
     fn shape(self, len: usize) -> Option<Shape> {
         let ([low, high], marks) = (self.slashes, self.marks);

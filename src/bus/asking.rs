@@ -16,8 +16,8 @@ impl MessageBus {
     /// `from` and `id` is told 408 at once, since the response could be either's.
     ///
     /// # Errors
-    /// [`PostError`] if it was not taken; then `reply` is not called. What nobody is behind is answered 404, so
-    /// that is no error here but one of its target.
+    /// [`PostError`] if it was not taken; then `reply` is not called. What nobody is behind is answered 404,
+    /// so that is no error here but one of its target.
     pub fn request(
         &self,
         message: Message,

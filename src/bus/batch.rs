@@ -1,13 +1,13 @@
 //! Posting many messages at once. What becomes of them is what would become of them one by one, in order.
 //!
-//! Up to [`FIB_BATCH_MAX`] are read, then looked up together under one guard, then sent in order. Two laws make it
-//! the same as one by one:
+//! Up to [`FIB_BATCH_MAX`] are read, then looked up together under one guard, then sent in order. Two laws
+//! make it the same as one by one:
 //!
-//! * **A look-up counts only while the table is as it was.** Before each message is sent the table's number of
-//!   edits is read; if a sink has edited it since, the message is resolved anew.
+//! * **A look-up counts only while the table is as it was.** Before each message is sent the table's number
+//!   of edits is read; if a sink has edited it since, the message is resolved anew.
 //! * **Only queues are given runs.** Messages that follow each other into one queue are pushed under one lock
-//!   ([`Sink::push_run`]). Pushing into a queue has no other effect, so nobody can tell that the next message was read
-//!   before. Any other sink gets its message before the next one is looked at.
+//!   ([`Sink::push_run`]). Pushing into a queue has no other effect, so nobody can tell that the next message
+//!   was read before. Any other sink gets its message before the next one is looked at.
 
 use std::{ptr, sync::Arc, time::Instant};
 
@@ -26,10 +26,10 @@ use crate::{
 };
 
 impl MessageBus {
-    /// Posts `messages` as [`MessageBus::post`] would, one after the other, and puts one outcome for each behind
-    /// `outcomes`. The memory accesses of their look-ups overlap, and what follows each other into one queue takes
-    /// its lock once, so it costs less; nothing is allocated that posting one by one would not. Up to
-    /// [`FIB_BATCH_MAX`] are taken from `messages` before the first of them is posted.
+    /// Posts `messages` as [`MessageBus::post`] would, one after the other, and puts one outcome for each
+    /// behind `outcomes`. The memory accesses of their look-ups overlap, and what follows each other into one
+    /// queue takes its lock once, so it costs less; nothing is allocated that posting one by one would not.
+    /// Up to [`FIB_BATCH_MAX`] are taken from `messages` before the first of them is posted.
     pub fn post_batch(
         &self,
         messages: impl IntoIterator<Item = Bytes>,
@@ -149,8 +149,8 @@ impl<'b> Batch<'b> {
         places
     }
 
-    /// For each message the only one who gets it, if there is one. All are read before the first is needed, so that
-    /// no one waits for the memory of another.
+    /// For each message the only one who gets it, if there is one. All are read before the first is needed,
+    /// so that no one waits for the memory of another.
     fn takers<'g>(
         &self,
         looked_up: &[Option<u8>],
@@ -187,7 +187,8 @@ impl<'b> Batch<'b> {
 
 type Takers<'g> = SmallVec<[Option<&'g Listener>; FIB_BATCH_MAX]>;
 
-/// Messages that follow each other into one queue, the first at `start`; their outcomes stand as taken until it ends.
+/// Messages that follow each other into one queue, the first at `start`; their outcomes stand as taken until
+/// it ends.
 struct Run<'a, 'g> {
     bus: &'a MessageBus,
     start: usize,

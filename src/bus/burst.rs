@@ -1,9 +1,10 @@
-//! Messages that are posted one behind the other, and none before the one ahead of it was taken. Nothing waits here: a
-//! burst says when there is no room, and whoever holds it tries again.
+//! Messages that are posted one behind the other, and none before the one ahead of it was taken. Nothing
+//! waits here: a burst says when there is no room, and whoever holds it tries again.
 //!
-//! What goes to the same URL is looked up once, and what goes into the same queue or window is pushed under one lock. That
-//! is the same as one by one: only a queue is given several ([`Sink::is_queue`]), or a peer, whose sinks are queues, and
-//! pushing there has no other effect; so that the table was read once says no more than that they were all posted then.
+//! What goes to the same URL is looked up once, and what goes into the same queue or window is pushed under
+//! one lock. That is the same as one by one: only a queue is given several ([`Sink::is_queue`]), or a peer,
+//! whose sinks are queues, and pushing there has no other effect; so that the table was read once says no
+//! more than that they were all posted then.
 //!
 //! [`Sink::is_queue`]: crate::link::Sink::is_queue
 
@@ -36,9 +37,11 @@ pub struct Burst {
 pub enum Stopped {
     /// All of it was posted.
     Done,
-    /// A queue or window on the way of the next message is full, or what its peer has taken before waits for one.
+    /// A queue or window on the way of the next message is full, or what its peer has taken before waits for
+    /// one.
     NoRoom,
-    /// The next message has several targets, of which each may be full by itself: it is for the caller to post.
+    /// The next message has several targets, of which each may be full by itself: it is for the caller to
+    /// post.
     Several(Message),
 }
 
@@ -48,8 +51,8 @@ impl Burst {
         Burst { ingress, waiting: Vec::new(), next: 0, errors: VecDeque::new() }
     }
 
-    /// Reads and checks what comes next out of `messages`, up to [`POST_BURST`]; false if there was none. What it held
-    /// before must have been posted.
+    /// Reads and checks what comes next out of `messages`, up to [`POST_BURST`]; false if there was none.
+    /// What it held before must have been posted.
     pub fn fill(&mut self, bus: &MessageBus, messages: &mut impl Iterator<Item = Bytes>) -> bool {
         self.waiting.clear();
         self.next = 0;
@@ -92,7 +95,8 @@ impl Burst {
 }
 
 impl MessageBus {
-    /// Posts what `burst` holds, until a message finds no room. Into `posted` goes how those went that were posted.
+    /// Posts what `burst` holds, until a message finds no room. Into `posted` goes how those went that were
+    /// posted.
     pub fn post_burst(&self, burst: &mut Burst, now: Instant, posted: &mut PostedBatch) -> Stopped {
         while burst.next < burst.waiting.len() {
             let Some(first) = &burst.waiting[burst.next] else {
@@ -132,8 +136,8 @@ impl MessageBus {
         Stopped::Done
     }
 
-    /// To the one queue or peer that all of `stretch` goes to, if that is so: how many it took, and which way. 0: the
-    /// first is to be posted by itself.
+    /// To the one queue or peer that all of `stretch` goes to, if that is so: how many it took, and which
+    /// way. 0: the first is to be posted by itself.
     fn post_stretch(
         &self,
         stretch: &mut [Option<Delivery>],

@@ -74,8 +74,8 @@ impl MessageBus {
         self.hand_in(&listeners, delivery)
     }
 
-    /// The same for a message that cannot wait: if every listener is full it ends here, counted, and a request is
-    /// answered with 503.
+    /// The same for a message that cannot wait: if every listener is full it ends here, counted, and a
+    /// request is answered with 503.
     pub fn deliver_or_drop(&self, delivery: Delivery, now: Instant) -> Incoming {
         // Only a request is needed once more.
         let kept = delivery.message.kind().is_request().then(|| delivery.clone());
@@ -168,7 +168,8 @@ impl MessageBus {
         }
     }
 
-    /// Nobody listens: counted, answered if it is a request, and by P2P the sender's stub learns of its error.
+    /// Nobody listens: counted, answered if it is a request, and by P2P the sender's stub learns of its
+    /// error.
     fn nobody_here(&self, message: &Message, ingress: Ingress, now: Instant) {
         self.counters.count_drop(Drop::Unreachable);
         let To::One(to) = message.to() else { return };

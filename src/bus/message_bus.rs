@@ -71,8 +71,8 @@ impl MessageBus {
         &self.counters
     }
 
-    /// Adds a listener on `url` and below. Several may stand on one URL; all get what comes. `link`: the sandbox
-    /// it stands in, from which it never gets its own messages back.
+    /// Adds a listener on `url` and below. Several may stand on one URL; all get what comes. `link`: the
+    /// sandbox it stands in, from which it never gets its own messages back.
     pub fn add_listener(&self, url: Url, link: Option<LinkId>, sink: Arc<dyn Sink>) -> ListenerKey {
         self.table.add_listener(Listener { url, link, sink }, false)
     }
@@ -132,8 +132,8 @@ impl MessageBus {
         self.table.place(found.route?, &guard)?.peer().cloned()
     }
 
-    /// Says that `addresses` live behind the peer at `target`. A table that is full takes none of them: then it
-    /// counts them, the answer is false, and they are reached by Message Node.
+    /// Says that `addresses` live behind the peer at `target`. A table that is full takes none of them: then
+    /// it counts them, the answer is false, and they are reached by Message Node.
     pub fn associate<'a>(
         &self,
         target: Target,

@@ -98,8 +98,8 @@ impl MiniBus {
         self.table.remove_listener(key)
     }
 
-    /// Gives `delivery` to the listeners of `at` (the message's `to`, or the URL of the path it takes), else to
-    /// `*`. Each gets it once; the sandbox it came from does not.
+    /// Gives `delivery` to the listeners of `at` (the message's `to`, or the URL of the path it takes), else
+    /// to `*`. Each gets it once; the sandbox it came from does not.
     ///
     /// # Errors
     /// The first [`Refusal`] of a listener; [`Refusal::Closed`] if there is none at all.
@@ -179,8 +179,8 @@ impl MiniBus {
         self.table.listener_as_of(target, edits, guard)
     }
 
-    /// [`MiniBus::deliver_to_target`] for messages one behind the other, with one look-up for each stretch of the
-    /// same `to`: see [`Sink::push_in_order`].
+    /// [`MiniBus::deliver_to_target`] for messages one behind the other, with one look-up for each stretch of
+    /// the same `to`: see [`Sink::push_in_order`].
     ///
     /// # Errors
     /// As [`MiniBus::deliver_to_target`], for the first that is not taken.
@@ -267,7 +267,8 @@ impl MiniBus {
     }
 }
 
-/// Has `deliver` take stretches of messages that are `alike`, with the first of each, in order, until it fails.
+/// Has `deliver` take stretches of messages that are `alike`, with the first of each, in order, until it
+/// fails.
 fn for_each_stretch(
     run: &mut [Option<Delivery>],
     alike: impl Fn(&Delivery, &Delivery) -> bool,

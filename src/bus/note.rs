@@ -24,8 +24,8 @@ pub enum Note {
         /// The sender.
         from: Url,
     },
-    /// A message came by Message Node in a stream that nobody here knows, from an address of which nothing is known:
-    /// its sender speaks to an earlier life of this runtime and has to be told.
+    /// A message came by Message Node in a stream that nobody here knows, from an address of which nothing is
+    /// known: its sender speaks to an earlier life of this runtime and has to be told.
     UnknownStream {
         /// The sender.
         from: Url,

@@ -1,4 +1,5 @@
-//! Posting: a message of a local party is checked, resolved, and given to each sink. No lock but the sinks' own.
+//! Posting: a message of a local party is checked, resolved, and given to each sink. No lock but the sinks'
+//! own.
 
 use std::{borrow::Cow, sync::Arc, time::Instant};
 
@@ -24,7 +25,8 @@ impl MessageBus {
     /// Scans `bytes` and posts the message.
     ///
     /// # Errors
-    /// [`PostError`] if nothing of it was taken because of what it is; errors of single targets are in [`Posted`].
+    /// [`PostError`] if nothing of it was taken because of what it is; errors of single targets are in
+    /// [`Posted`].
     pub fn post(&self, bytes: Bytes, ingress: Ingress, now: Instant) -> Result<Posted, PostError> {
         let message = Message::parse_with(bytes, &self.limits)?;
         self.post_message(message, ingress, now)

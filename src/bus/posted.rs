@@ -22,8 +22,8 @@ pub struct Sent {
 pub struct Posted {
     /// In the order of `to`.
     pub targets: SmallVec<[Result<Sent, PostError>; 1]>,
-    /// Every sink that did not take its copy, also where others took theirs: a queue or window that is full or
-    /// closed. Empty, and without memory, when all took it.
+    /// Every sink that did not take its copy, also where others took theirs: a queue or window that is full
+    /// or closed. Empty, and without memory, when all took it.
     pub refused: Vec<Refused>,
 }
 
@@ -58,8 +58,8 @@ impl Posted {
     }
 }
 
-/// How messages went that were posted together. Those that were taken by one path, with nothing else to tell, are counted;
-/// of all others there is the outcome.
+/// How messages went that were posted together. Those that were taken by one path, with nothing else to tell,
+/// are counted; of all others there is the outcome.
 #[derive(Clone, Debug, Default)]
 pub struct PostedBatch {
     /// Messages that local listeners took.
@@ -68,8 +68,8 @@ pub struct PostedBatch {
     pub p2p: usize,
     /// Messages that took a Message Node.
     pub message_node: usize,
-    /// The others by their places among all that were posted, in order: what was refused or in part refused, and what
-    /// had several targets.
+    /// The others by their places among all that were posted, in order: what was refused or in part refused,
+    /// and what had several targets.
     pub others: Vec<(usize, Result<Posted, PostError>)>,
 }
 

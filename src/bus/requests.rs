@@ -70,8 +70,8 @@ impl<T> Requests<T> {
         }
     }
 
-    /// Expects a response to the request (`from`, `id`), `id` being the JSON token. One that was pending under
-    /// the same pair is replaced and given back.
+    /// Expects a response to the request (`from`, `id`), `id` being the JSON token. One that was pending
+    /// under the same pair is replaced and given back.
     ///
     /// # Errors
     /// [`TooManyRequests`] at the bound.

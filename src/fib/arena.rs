@@ -1,4 +1,5 @@
-//! Where the records of a table stand: nodes, lists of entries, and the lines of the directory, named by 28 bits.
+//! Where the records of a table stand: nodes, lists of entries, and the lines of the directory, named by 28
+//! bits.
 //!
 //! A record is a run of units of 16 bytes in a chunk; a [`Record`] is the number of its first unit.
 //! A chunk holds records of one size class, the first of a class small, later ones larger, so that
@@ -112,8 +113,8 @@ impl Allocator {
         self.allocate_of(arena, 2 * class_of(bytes))
     }
 
-    /// The same for a record that many look-ups pass by. Such records stand together, so that they stay in the
-    /// processor's caches.
+    /// The same for a record that many look-ups pass by. Such records stand together, so that they stay in
+    /// the processor's caches.
     ///
     /// # Panics
     /// As [`Allocator::allocate`].
@@ -123,8 +124,9 @@ impl Allocator {
         self.allocate_of(arena, 2 * class + usize::from(class < SHARED_CLASSES))
     }
 
-    /// True if there are numbers enough for more chunks than one request's worth of records can need. The small chunks
-    /// that each class begins with use them up sooner than the bytes if records of all sizes come.
+    /// True if there are numbers enough for more chunks than one request's worth of records can need. The
+    /// small chunks that each class begins with use them up sooner than the bytes if records of all sizes
+    /// come.
     pub(super) fn has_numbers(&self) -> bool {
         self.chunks.len() - self.unused.len() <= CHUNKS / 4 * 3
     }
@@ -148,8 +150,8 @@ impl Allocator {
     /// Frees a record.
     ///
     /// # Safety
-    /// It came from [`Self::allocate`] or [`Self::allocate_shared`] with this `arena`, is freed only this once, and nobody reads
-    /// it any more.
+    /// It came from [`Self::allocate`] or [`Self::allocate_shared`] with this `arena`, is freed only this
+    /// once, and nobody reads it any more.
     pub(super) unsafe fn free(&mut self, arena: &Arena, record: Record) {
         let number = record.0 >> UNIT_BITS;
         let chunk = self.chunks[number as usize].as_mut().expect("a live record's chunk is there");
@@ -162,8 +164,8 @@ impl Allocator {
         unsafe { arena.at(record).cast::<Record>().write(chunk.free) };
         chunk.free = record;
         chunk.live -= 1;
-        // One chunk stays, so that a record that comes and goes costs no chunk each time; but not for records so large
-        // that they cost as much as their chunk.
+        // One chunk stays, so that a record that comes and goes costs no chunk each time; but not for records
+        // so large that they cost as much as their chunk.
         let is_spare =
             class.with_room.len() > 1 || chunk.memory.bytes < MANY * record_bytes(chunk.class);
         if chunk.live == 0 && is_spare {
@@ -343,11 +345,11 @@ mod tests {
         );
     }
 
-    /// Records of all sizes, plain and shared, in equal numbers: the worst use of the numbers of chunks. Long before
-    /// there are none left it is said that there is no more room.
+    /// Records of all sizes, plain and shared, in equal numbers: the worst use of the numbers of chunks. Long
+    /// before there are none left it is said that there is no more room.
     ///
-    /// Method: until it is said, and then on, more than any one request can take. Nothing is written into the records, so
-    /// the system gives no memory for most of them.
+    /// Method: until it is said, and then on, more than any one request can take. Nothing is written into the
+    /// records, so the system gives no memory for most of them.
     #[test]
     fn numbers_of_chunks_last_until_it_is_said() {
         let (arena, mut allocator) = (Arena::new(), Allocator::new());

@@ -49,7 +49,8 @@ pub(super) struct Context<'a> {
 
 impl<'a> Context<'a> {
     fn create(&mut self, class: usize) -> (Lines<'a>, Record) {
-        // SAFETY: lines are retired when no part leads to them any more, and freed after the edit that this is part of.
+        // SAFETY: lines are retired when no part leads to them any more, and freed after the edit that this
+        // is part of.
         unsafe { Lines::create(self.arena, self.allocator, class) }
     }
 }

@@ -1,9 +1,10 @@
 //! Where the chunks of a large table lie: in regions of one huge page each, cut in halves.
 //!
-//! A small table takes its chunks from the allocator. From [`REGIONS_FROM_BYTES`] on they are cut out of regions, so that all
-//! of a large table stands on few pages: a look-up touches a few lines anywhere in it, and what it waits for is as
-//! often the page tables as the line. Blocks are powers of two; a block that is freed joins the half that it was cut
-//! from (buddies), and a region that is whole again goes back. It knows nothing of what is in a block.
+//! A small table takes its chunks from the allocator. From [`REGIONS_FROM_BYTES`] on they are cut out of
+//! regions, so that all of a large table stands on few pages: a look-up touches a few lines anywhere in it,
+//! and what it waits for is as often the page tables as the line. Blocks are powers of two; a block that is
+//! freed joins the half that it was cut from (buddies), and a region that is whole again goes back. It knows
+//! nothing of what is in a block.
 
 use std::{
     alloc::{Layout, alloc, dealloc, handle_alloc_error},
@@ -12,8 +13,8 @@ use std::{
 
 use crate::memory::{HUGE_PAGE_BYTES, advise_huge_pages};
 
-/// The memory of one table's chunks. Dropping it frees the regions with all that is in them, and no block that stands
-/// alone.
+/// The memory of one table's chunks. Dropping it frees the regions with all that is in them, and no block
+/// that stands alone.
 pub(super) struct Regions {
     regions: Vec<NonNull<u8>>,
     /// Free blocks within regions, by the logarithm of their size less that of the smallest.
@@ -166,7 +167,8 @@ const LINE_BYTES: usize = 64;
 mod tests {
     use super::*;
 
-    /// Blocks of mixed sizes, freed in another order and taken again: none overlaps another, and all memory comes back.
+    /// Blocks of mixed sizes, freed in another order and taken again: none overlaps another, and all memory
+    /// comes back.
     #[test]
     fn blocks_do_not_overlap() {
         let mut regions = Regions::new();

@@ -60,7 +60,8 @@ fn skip_value(cursor: &mut Cursor<'_>, object: &str) -> Option<()> {
     cursor.skip_value(Depth::SCANNED).ok()
 }
 
-/// Bytes that remain of an object where stepping over a value in blocks begins to pay: as many as are read at first.
+/// Bytes that remain of an object where stepping over a value in blocks begins to pay: as many as are read at
+/// first.
 const BLOCKWISE_BYTES_MIN: usize = 256;
 
 fn is_named(name: &Quoted<'_>, wanted: &str) -> bool {

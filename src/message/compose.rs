@@ -42,8 +42,8 @@ pub fn compose(id: &str, kind: &str, from: &str, to: &str, body: Option<&OwnedVa
 }
 
 /// The response to `request`: `from` is `answering`, the one URL of its `to` that answers, and `to` its
-/// `from`; the same `id`, as the token it came as, and none if there was none; `type` is `response` and `body`
-/// `{"code":code, …members}`. A `code` among `members` gives way to `code`.
+/// `from`; the same `id`, as the token it came as, and none if there was none; `type` is `response` and
+/// `body` `{"code":code, …members}`. A `code` among `members` gives way to `code`.
 ///
 /// # Panics
 /// If `members` is no object.
@@ -66,8 +66,8 @@ pub fn respond(
     writer.finish()
 }
 
-/// The `code` of a response: an integer (`200`), a string of one (`"200"`), or a class (`"2XX"`, which is 200).
-/// `None` if there is none that can be read.
+/// The `code` of a response: an integer (`200`), a string of one (`"200"`), or a class (`"2XX"`, which is
+/// 200). `None` if there is none that can be read.
 pub fn response_code(response: &Message) -> Option<u16> {
     let raw = response.body_member(&["code"])?;
     let text = body::string(raw);

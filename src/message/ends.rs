@@ -3,8 +3,8 @@
 use super::{Message, envelope::Member};
 
 impl Message {
-    /// True if `to` stands in both messages in the same bytes, escapes and all: what is known of the one holds
-    /// for the other. O(length of `to`).
+    /// True if `to` stands in both messages in the same bytes, escapes and all: what is known of the one
+    /// holds for the other. O(length of `to`).
     #[inline]
     pub fn has_same_to(&self, other: &Message) -> bool {
         self.raw(Member::To) == other.raw(Member::To)

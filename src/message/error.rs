@@ -1,4 +1,5 @@
-//! Why bytes are no message: what is wrong, and at which byte. Nothing here decides; `scan` and `validate` do.
+//! Why bytes are no message: what is wrong, and at which byte. Nothing here decides; `scan` and `validate`
+//! do.
 
 use std::fmt;
 

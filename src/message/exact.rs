@@ -1,5 +1,5 @@
-//! The exact scan: the envelope out, or what is wrong with the bytes and where. It steps from value to value with
-//! a cursor and is not the fast way; what the fast way does not accept comes here.
+//! The exact scan: the envelope out, or what is wrong with the bytes and where. It steps from value to value
+//! with a cursor and is not the fast way; what the fast way does not accept comes here.
 
 use super::cursor::{Cursor, Depth, Quoted, Step};
 use super::envelope::{Envelope, Member, Span};

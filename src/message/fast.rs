@@ -1,8 +1,9 @@
-//! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is for
-//! [`exact`](super::exact), which it must agree with on all that it accepts.
+//! The fast scan: accepts a message, in blocks of 64 bytes, or declines. It never says what is wrong; that is
+//! for [`exact`](super::exact), which it must agree with on all that it accepts.
 //!
-//! A `type`, `from` or `to` that is written as most senders do is read in one stride. What else is on the top level is
-//! read byte for byte, with one look at a block for each string; a nested value is left to [`nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
+//! A `type`, `from` or `to` that is written as most senders do is read in one stride. What else is on the top
+//! level is read byte for byte, with one look at a block for each string; a nested value is left to
+//! [`nested`]. Declined are, besides what is no message, some things that hardly occur: escapes in top-level
 //! names, a `hop` that cannot be taken off, texts shorter than a block.
 
 use super::envelope::{Envelope, Member};
@@ -13,8 +14,8 @@ use super::text::{LoneSurrogates, check_escapes};
 use crate::limits::MESSAGE_DEPTH_MAX;
 use crate::simd::{BLOCK_BYTES, Blocks, Work};
 
-/// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it declines;
-/// what is in the envelope then means nothing. O(length), nothing allocated.
+/// The scan of `bytes`, which are shorter than 4 GiB, into an empty envelope. The answer is false if it
+/// declines; what is in the envelope then means nothing. O(length), nothing allocated.
 pub(super) struct FastScan<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) depth_max: usize,
@@ -35,7 +36,8 @@ impl Work for FastScan<'_> {
     }
 }
 
-/// The end of the object or array that starts at `at` of `bytes`, a text that was scanned; `None` if it declines.
+/// The end of the object or array that starts at `at` of `bytes`, a text that was scanned; `None` if it
+/// declines.
 pub(super) struct NestedEnd<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
@@ -108,8 +110,8 @@ impl<B: Blocks> Fast<'_, B> {
         }
     }
 
-    /// Steps over a `type`, `from` or `to` and the comma behind it, if they stand here as most senders write them: plain
-    /// ASCII, and without white space. Else does nothing.
+    /// Steps over a `type`, `from` or `to` and the comma behind it, if they stand here as most senders write
+    /// them: plain ASCII, and without white space. Else does nothing.
     #[inline(always)]
     fn usual_member(&mut self) -> Option<()> {
         let rest = self.bytes.get(self.at..)?;
@@ -140,8 +142,8 @@ impl<B: Blocks> Fast<'_, B> {
         Some(())
     }
 
-    /// One member, from its name to the end of its value. Strings and nested values of all members are read at one
-    /// place each, or so many copies of that code would be made.
+    /// One member, from its name to the end of its value. Strings and nested values of all members are read
+    /// at one place each, or so many copies of that code would be made.
     #[inline(always)]
     fn member(&mut self) -> Option<()> {
         let member = match self.usual_name() {

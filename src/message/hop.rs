@@ -14,7 +14,8 @@ pub struct Hop {
     pub number: u64,
 }
 
-/// Bytes that [`write_hop`] writes at most: 9 before the stream, 32 of it, 2 between, a number of 20, 2 behind.
+/// Bytes that [`write_hop`] writes at most: 9 before the stream, 32 of it, 2 between, a number of 20, 2
+/// behind.
 pub const HOP_BYTES_MAX: usize = 65;
 
 /// Writes `{"hop":["<stream>",<number>],`, the slice that goes before the

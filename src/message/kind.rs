@@ -32,7 +32,8 @@ impl Kind {
         WORDS.iter().find(|(_, kind)| *kind == self).map(|(word, _)| *word)
     }
 
-    /// True for the kinds that ask for a response, and so draw one if they fail. Updates and responses never do.
+    /// True for the kinds that ask for a response, and so draw one if they fail. Updates and responses never
+    /// do.
     pub fn is_request(self) -> bool {
         matches!(
             self,
@@ -79,8 +80,8 @@ impl Kind {
     }
 }
 
-/// The first four bytes and the last four, which overlap in a short text, letters in lower case: all there is of up
-/// to eight. 0 for less than four.
+/// The first four bytes and the last four, which overlap in a short text, letters in lower case: all there is
+/// of up to eight. 0 for less than four.
 #[inline]
 const fn ends(text: &[u8]) -> u64 {
     let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) else {

@@ -84,8 +84,8 @@ impl Message {
     /// The body's brackets, strings and UTF-8 are checked, its grammar is not; see [`Message::validate`].
     ///
     /// # Errors
-    /// [`ParseError`] names what is wrong and at which byte: no single JSON object, too long or too deep, invalid
-    /// UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
+    /// [`ParseError`] names what is wrong and at which byte: no single JSON object, too long or too deep,
+    /// invalid UTF-8, control characters in strings, a routing member missing (`type`, `from`, `to`), given
     /// twice, of the wrong type, or not readable in one way only.
     #[inline]
     pub fn parse_with(bytes: Bytes, limits: &ParseLimits) -> Result<Message, ParseError> {
@@ -121,8 +121,8 @@ impl Message {
         self.text.into_bytes()
     }
 
-    /// The bytes behind the opening brace, sharing them: what goes behind the slice of [`write_hop`]. O(1) but
-    /// for white space before the brace.
+    /// The bytes behind the opening brace, sharing them: what goes behind the slice of [`write_hop`]. O(1)
+    /// but for white space before the brace.
     pub fn members(&self) -> Bytes {
         let brace = memchr::memchr(b'{', self.bytes()).map_or(0, |at| at + 1);
         self.bytes().slice(brace..)
@@ -193,9 +193,9 @@ impl Message {
         body::string(self.body_member(path)?)
     }
 
-    /// False if there can be no string in the body that begins with `name`, letters and digits behind an opening
-    /// quote, however they are written: `"\"p2p"`; with its closing quote if that is all of it: `"\"via\""`. A cheap look
-    /// before [`Message::body_member`], and nearly free for names of three bytes.
+    /// False if there can be no string in the body that begins with `name`, letters and digits behind an
+    /// opening quote, however they are written: `"\"p2p"`; with its closing quote if that is all of it:
+    /// `"\"via\""`. A cheap look before [`Message::body_member`], and nearly free for names of three bytes.
     ///
     /// O(length of the body).
     #[inline]
@@ -232,7 +232,8 @@ impl Message {
         Ok((hop, Message { text, envelope }))
     }
 
-    /// A copy of this message with `to` being the one string `to` (for an array `to`). All else stays byte for byte.
+    /// A copy of this message with `to` being the one string `to` (for an array `to`). All else stays byte
+    /// for byte.
     pub fn with_to(&self, to: &str) -> Message {
         let Some(old) = self.envelope.span(Member::To) else { return self.clone() };
         let (old, text) = (old.range(), self.bytes());

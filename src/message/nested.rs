@@ -1,5 +1,5 @@
-//! Where an object or array ends, in blocks of 64 bytes: its strings are passed over, its brackets matched. What
-//! else stands in it is not looked at, but for control characters in strings.
+//! Where an object or array ends, in blocks of 64 bytes: its strings are passed over, its brackets matched.
+//! What else stands in it is not looked at, but for control characters in strings.
 //!
 //! ```text
 //!  bytes     {"a\"b":[1]}
@@ -8,9 +8,9 @@
 //!  brackets  ^       ^ ^^     outside strings
 //! ```
 //!
-//! Blocks are read by the [`Batch`], without a branch that depends on what is in them; then the brackets of the whole
-//! batch are walked. Most of what is guessed wrong is the end of such a walk, so batches are large, but for the
-//! first: many values are small, and what lies behind them is read again.
+//! Blocks are read by the [`Batch`], without a branch that depends on what is in them; then the brackets of
+//! the whole batch are walked. Most of what is guessed wrong is the end of such a walk, so batches are large,
+//! but for the first: many values are small, and what lies behind them is read again.
 
 use super::envelope::Lacks;
 use crate::limits::MESSAGE_DEPTH_MAX;
@@ -29,9 +29,9 @@ pub(super) struct Nested {
     pub(super) lacks: Lacks,
 }
 
-/// The value in `bytes`, at least a block of them, whose bracket stands at `at`. `None` if it is not balanced, deeper than `depth_max`, holds
-/// a control character in a string, or a backslash elsewhere. Linear in what lies before the end, and
-/// some blocks.
+/// The value in `bytes`, at least a block of them, whose bracket stands at `at`. `None` if it is not
+/// balanced, deeper than `depth_max`, holds a control character in a string, or a backslash elsewhere. Linear
+/// in what lies before the end, and some blocks.
 #[inline(always)]
 pub(super) fn end<B: Blocks>(
     blocks: B,
@@ -71,8 +71,8 @@ struct Batch<'a, B> {
 }
 
 impl<B: Blocks> Batch<'_, B> {
-    /// Reads at most `blocks_max` blocks from `at` on, and gives the place behind them and whether one has a byte below
-    /// 0x20 or above 0x7f. `None` if a backslash stands outside a string.
+    /// Reads at most `blocks_max` blocks from `at` on, and gives the place behind them and whether one has a
+    /// byte below 0x20 or above 0x7f. `None` if a backslash stands outside a string.
     #[inline(always)]
     fn read(&mut self, bytes: &[u8], at: usize, blocks_max: usize) -> Option<(usize, bool)> {
         let rest = &bytes[at..];
@@ -94,8 +94,8 @@ impl<B: Blocks> Batch<'_, B> {
         (misplaced == 0).then_some((next, self.blocks.saw_unplain(seen)))
     }
 
-    /// Takes the block that starts at `start` of the batch, but for the first `passed` bytes of it, and gives the
-    /// backslashes outside strings.
+    /// Takes the block that starts at `start` of the batch, but for the first `passed` bytes of it, and gives
+    /// the backslashes outside strings.
     #[inline(always)]
     fn take(&mut self, block: &Block, start: u16, passed: usize) -> u64 {
         let masks = self.blocks.masks(block);
@@ -116,8 +116,8 @@ impl<B: Blocks> Batch<'_, B> {
         backslashes & !inside
     }
 
-    /// For a batch with bytes below 0x20 or above 0x7f, that starts at `at` and ends with `bytes`: whether there are some
-    /// of the latter. `None` if one of the former stands in a string.
+    /// For a batch with bytes below 0x20 or above 0x7f, that starts at `at` and ends with `bytes`: whether
+    /// there are some of the latter. `None` if one of the former stands in a string.
     #[inline(always)]
     fn strings_are_fine(&self, bytes: &[u8], at: usize) -> Option<bool> {
         let (mut misplaced, mut non_ascii) = (0, 0);
@@ -189,9 +189,9 @@ impl Strings {
 
     /// The bytes of a block that a backslash escapes.
     ///
-    /// In a run of backslashes every second escapes. A subtraction finds them for all runs at once: with ones in
-    /// the odd places it borrows from the start of each run on, which flips the odd places of the runs that
-    /// start in an odd place and the even ones of the others.
+    /// In a run of backslashes every second escapes. A subtraction finds them for all runs at once: with ones
+    /// in the odd places it borrows from the start of each run on, which flips the odd places of the runs
+    /// that start in an odd place and the even ones of the others.
     #[inline(always)]
     fn escaped(&mut self, backslashes: u64) -> u64 {
         const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
@@ -204,8 +204,8 @@ impl Strings {
     }
 }
 
-/// The open brackets, each as the one that closes it. Steps take no branch: what is wrong is remembered. But a
-/// bracket that is closed by the next is passed over with it: that much is worth guessing.
+/// The open brackets, each as the one that closes it. Steps take no branch: what is wrong is remembered. But
+/// a bracket that is closed by the next is passed over with it: that much is worth guessing.
 struct Open {
     closing: [u8; SLOTS],
     len: usize,
@@ -222,8 +222,8 @@ impl Open {
         Open { closing: [0; SLOTS], len: 0, wrong: 0 }
     }
 
-    /// Walks over the brackets that stand at `places` of `bytes` until none is open, and gives the place of the one
-    /// that closed the last. More than `depth_max` open ones are wrong.
+    /// Walks over the brackets that stand at `places` of `bytes` until none is open, and gives the place of
+    /// the one that closed the last. More than `depth_max` open ones are wrong.
     ///
     /// A function of its own: it has the registers for itself.
     #[inline(never)]

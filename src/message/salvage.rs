@@ -9,8 +9,8 @@ use crate::limits::MESSAGE_DEPTH_MAX;
 /// needs. O(length), on a constant stack.
 ///
 /// `None` unless the text begins as a JSON object and has each of the two once and of a fitting type before
-/// whatever breaks it. What that is does not matter: a missing `to`, another member given twice or of the wrong
-/// type, rubbish in the body, a missing end, bytes behind it.
+/// whatever breaks it. What that is does not matter: a missing `to`, another member given twice or of the
+/// wrong type, rubbish in the body, a missing end, bytes behind it.
 pub fn salvage(bytes: &[u8]) -> Option<(String, String)> {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,

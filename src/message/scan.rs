@@ -33,8 +33,8 @@ impl Default for ParseLimits {
     }
 }
 
-/// Puts the routing members of the message `bytes` into an empty envelope, the fastest way that this machine has. O(length), on a
-/// constant stack, nothing allocated.
+/// Puts the routing members of the message `bytes` into an empty envelope, the fastest way that this machine
+/// has. O(length), on a constant stack, nothing allocated.
 #[inline]
 pub(super) fn scan(
     bytes: &[u8],
@@ -44,8 +44,8 @@ pub(super) fn scan(
     scan_by(best(), bytes, limits, envelope)
 }
 
-/// The end of the object or array that starts at `at` of a scanned text, at least a block long, if the fast way can
-/// tell it.
+/// The end of the object or array that starts at `at` of a scanned text, at least a block long, if the fast
+/// way can tell it.
 pub(super) fn nested_end(bytes: &[u8], at: usize) -> Option<usize> {
     by(best(), NestedEnd { bytes, at })?
 }

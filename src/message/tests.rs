@@ -278,11 +278,12 @@ fn the_fast_ways_agree() {
     }
 }
 
-/// What is in a body is never said not to be, and what a router looks for in most of them is nearly free to miss.
+/// What is in a body is never said not to be, and what a router looks for in most of them is nearly free to
+/// miss.
 ///
-/// Goal: `body_may_name` is false only where there is no such name, however it is written. Method: every path, a name
-/// at every place of two blocks, after strings that end in backslashes and quotes; then a body that has neither
-/// `\u` nor strings of three bytes.
+/// Goal: `body_may_name` is false only where there is no such name, however it is written. Method: every
+/// path, a name at every place of two blocks, after strings that end in backslashes and quotes; then a body
+/// that has neither `\u` nor strings of three bytes.
 #[test]
 fn names_in_a_body_are_not_missed() {
     let limits = ParseLimits::default();

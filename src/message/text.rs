@@ -39,8 +39,8 @@ pub(super) fn check_escapes(raw: &str, lone: LoneSurrogates) -> Result<(), Parse
     Ok(())
 }
 
-/// Writes `text` as a JSON string with its quotes: `"`, `\` and what lies below 0x20 escaped, all else as it is.
-/// Returns whether an escape was needed.
+/// Writes `text` as a JSON string with its quotes: `"`, `\` and what lies below 0x20 escaped, all else as it
+/// is. Returns whether an escape was needed.
 pub(super) fn write_string(out: &mut Vec<u8>, text: &str) -> bool {
     let mut escaped = false;
     out.push(b'"');

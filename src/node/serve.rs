@@ -1,6 +1,7 @@
 //! A Message Node on the network: its WebSocket server, one task a socket, and its clock.
 //!
-//! What frames mean is the [`MessageNode`]'s; how they come and go is the [`websocket`](crate::transport::websocket)'s.
+//! What frames mean is the [`MessageNode`]'s; how they come and go is the
+//! [`websocket`](crate::transport::websocket)'s.
 
 use std::{
     collections::HashMap,
@@ -36,7 +37,8 @@ use crate::{
     },
 };
 
-/// Serves `node` on `listener`. Must be called within a tokio runtime; more than loopback is the caller's decision.
+/// Serves `node` on `listener`. Must be called within a tokio runtime; more than loopback is the caller's
+/// decision.
 ///
 /// # Errors
 /// If the listener does not know its address.
@@ -103,8 +105,8 @@ impl ServeHandle {
         &self.counters
     }
 
-    /// Accepts nobody any more, writes what is queued for the sockets that stand, at most 5 s long, and closes them.
-    /// Returns how many had to be cut.
+    /// Accepts nobody any more, writes what is queued for the sockets that stand, at most 5 s long, and
+    /// closes them. Returns how many had to be cut.
     pub async fn shutdown(self) -> usize {
         let _ = self.stop.send(());
         self.task.await.unwrap_or_default()

@@ -168,8 +168,8 @@ impl Control {
         });
     }
 
-    /// The socket that asked for a close ends, whatever the close named: a session that stands on it still waits
-    /// for another one, as after any lost socket.
+    /// The socket that asked for a close ends, whatever the close named: a session that stands on it still
+    /// waits for another one, as after any lost socket.
     fn end_socket(&mut self, socket: &Arc<Socket>, now: Instant) {
         if !socket.is_ended() {
             self.part(socket, now);

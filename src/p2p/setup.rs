@@ -14,17 +14,17 @@
 //!   dials                             ─────►  probe, answered both ways: `live`
 //! ```
 //!
-//! **A key is believed when the Requester stub has confirmed the set-up.** Anybody can send an invitation that names
-//! another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it denies what it
-//! has not begun. So the Handler lets nobody in before its own invitation was answered 200.
+//! **A key is believed when the Requester stub has confirmed the set-up.** Anybody can send an invitation
+//! that names another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it
+//! denies what it has not begun. So the Handler lets nobody in before its own invitation was answered 200.
 //!
 //! **An object is believed when its invitation has the token.** Anybody can as well invite the
 //! Requester in the Handler's name; only the Requester got the Handler's 200, with a random token
 //! in it, and only the Handler can repeat that. Without it nobody could tell whose key the
 //! Requester is about to dial.
 //!
-//! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer is
-//! for its owner to notice, who then lets it go.
+//! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer
+//! is for its owner to notice, who then lets it go.
 
 use simd_json::{OwnedValue, json, prelude::*};
 
@@ -264,8 +264,8 @@ impl Setup {
         Ok(actions)
     }
 
-    /// An `update` to `<their object>/changes` brings one more candidate: what a Requester dials then. A Handler
-    /// waits to be dialled and needs none.
+    /// An `update` to `<their object>/changes` brings one more candidate: what a Requester dials then. A
+    /// Handler waits to be dialled and needs none.
     ///
     /// # Errors
     /// [`SignallingError`] if it is no candidate.

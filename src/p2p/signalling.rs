@@ -1,7 +1,7 @@
 //! What the stubs say to each other: the invitation, and the data of a Connection object.
 //!
-//! Only reading and writing of bodies; who says what when is [`super::setup`]. A wrong member is an error that
-//! names it, and the set-up fails with that as its reason.
+//! Only reading and writing of bodies; who says what when is [`super::setup`]. A wrong member is an error
+//! that names it, and the set-up fails with that as its reason.
 
 use std::{fmt, net::SocketAddr};
 

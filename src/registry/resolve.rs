@@ -187,7 +187,8 @@ pub fn sole_listener<'g>(
     }
 }
 
-/// Resolves `to` for a message that came in by the link `from`: local listeners or nobody, never another link.
+/// Resolves `to` for a message that came in by the link `from`: local listeners or nobody, never another
+/// link.
 pub fn resolve_incoming<'g>(
     table: &'g RoutingTable,
     to: &Address<'_>,
@@ -263,8 +264,8 @@ fn onward<'g>(
     }
 }
 
-/// Every covering subscription, else the listeners of the longest prefix; each once. Listeners on the very URL
-/// that is subscribed to get it as well: several may stand there, and all get it.
+/// Every covering subscription, else the listeners of the longest prefix; each once. Listeners on the very
+/// URL that is subscribed to get it as well: several may stand there, and all get it.
 fn receivers<'g>(table: &'g RoutingTable, found: &Match, guard: &'g Guard) -> Receivers<'g> {
     let listeners = match found.listener_len >= found.subscription_len {
         true => found.listeners.as_slice(),

@@ -120,8 +120,8 @@ impl RoutingTable {
         }
     }
 
-    /// How often it was edited. Whoever reads the same number before a look-up and after it, or a place, has read
-    /// what stands there now. One load.
+    /// How often it was edited. Whoever reads the same number before a look-up and after it, or a place, has
+    /// read what stands there now. One load.
     pub fn edits(&self) -> u64 {
         self.edits.load(Ordering::Acquire)
     }
@@ -150,7 +150,8 @@ impl RoutingTable {
         self.places.get(target, guard)
     }
 
-    /// The listener behind `target`, if it was found while the table's number of edits was `edits` and still is.
+    /// The listener behind `target`, if it was found while the table's number of edits was `edits` and still
+    /// is.
     pub fn listener_as_of<'g>(
         &self,
         target: Target,
@@ -187,8 +188,8 @@ impl RoutingTable {
         self.insert_under(&mut self.writer.lock(), entries)
     }
 
-    /// The same for addresses that others choose; false, and none of them is put in, if they have filled what is
-    /// theirs.
+    /// The same for addresses that others choose; false, and none of them is put in, if they have filled what
+    /// is theirs.
     pub fn insert_of_others<'a>(
         &self,
         entries: impl IntoIterator<Item = (Address<'a>, Entry)>,
@@ -239,8 +240,8 @@ impl RoutingTable {
         was_there && self.remove_place(key.target)
     }
 
-    /// Makes `stub` the way to the Message Node of its domain; `is_home`: that is our own. `None` if the domain can be
-    /// no part of an address.
+    /// Makes `stub` the way to the Message Node of its domain; `is_home`: that is our own. `None` if the
+    /// domain can be no part of an address.
     pub fn add_stub(&self, stub: Arc<Stub>, is_home: bool) -> Option<Target> {
         let key = Url::parse(&stub_key(&stub.domain)).ok()?;
         let target = self.add_place(Place::Stub(stub));

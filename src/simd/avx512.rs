@@ -139,7 +139,8 @@ impl Blocks for Avx512 {
     #[inline(always)]
     fn write_places(self, mask: u64, start: u16, room: &mut BlockRoom) {
         let (low, high) = room.split_at_mut(BLOCK_BYTES / 2);
-        // SAFETY: each store covers 32 places of 2 bytes and needs no alignment; `self` proves AVX-512 BW and VBMI2.
+        // SAFETY: each store covers 32 places of 2 bytes and needs no alignment; `self` proves AVX-512 BW and
+        // VBMI2.
         unsafe {
             let places =
                 _mm512_maskz_compress_epi8(mask, _mm512_loadu_si512(NUMBERS.as_ptr().cast()));

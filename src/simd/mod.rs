@@ -1,4 +1,5 @@
-//! Blocks of 64 bytes and what can be asked of all their bytes at once: one bit a byte, the first byte's lowest.
+//! Blocks of 64 bytes and what can be asked of all their bytes at once: one bit a byte, the first byte's
+//! lowest.
 //!
 //! A type that implements [`Blocks`] is a token: whoever has one runs on a machine that can do what it takes.
 //! Nothing here knows JSON beyond which bytes matter.
@@ -29,8 +30,8 @@ pub(crate) type Block = [u8; BLOCK_BYTES];
 type BlockRoom = [MaybeUninit<u16>; BLOCK_BYTES];
 
 /// What can be done by any way to look at blocks. To be inlined, and all that it calls on blocks: only within
-/// [`Blocks::run`] may the compiler use the instructions, and what is a function of its own is outside. Closures
-/// that the standard library calls are.
+/// [`Blocks::run`] may the compiler use the instructions, and what is a function of its own is outside.
+/// Closures that the standard library calls are.
 pub(crate) trait Work {
     type Answer;
 
@@ -143,7 +144,8 @@ pub(crate) trait Blocks: Copy {
     /// Each bit becomes the parity of itself and those below.
     fn parity(self, mask: u64) -> u64;
 
-    /// Writes `start` and the number of the bit for each bit of `mask`, the lowest first, and perhaps rubbish behind.
+    /// Writes `start` and the number of the bit for each bit of `mask`, the lowest first, and perhaps rubbish
+    /// behind.
     #[inline(always)]
     fn write_places(self, mut mask: u64, start: u16, room: &mut BlockRoom) {
         // Four whether there are four or not: a branch less to guess, and more are rare.

@@ -51,7 +51,8 @@ impl Places<'_> {
     #[inline(always)]
     pub(crate) fn written(&self) -> &[u16] {
         let written = self.room[..self.len].as_ptr().cast();
-        // SAFETY: every `write_places` writes as many places as its mask has bits, and `len` counts those bits.
+        // SAFETY: every `write_places` writes as many places as its mask has bits, and `len` counts those
+        // bits.
         unsafe { std::slice::from_raw_parts(written, self.len) }
     }
 }

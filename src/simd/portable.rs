@@ -117,8 +117,8 @@ fn gather(block: &Block, marks: impl Fn(u64) -> u64) -> u64 {
     }
 }
 
-/// Bit `i` of byte `j` becomes bit `j` of byte `i`: the halves that are in each other's place change places, of
-/// squares of two by two bits, then of four by four, then of the whole.
+/// Bit `i` of byte `j` becomes bit `j` of byte `i`: the halves that are in each other's place change places,
+/// of squares of two by two bits, then of four by four, then of the whole.
 #[inline(always)]
 fn transpose(mut square: u64) -> u64 {
     for (distance, above) in
@@ -130,8 +130,8 @@ fn transpose(mut square: u64) -> u64 {
     square
 }
 
-/// Sets the top bit of each byte that is not `byte`, an ASCII one, and leaves rubbish in the low bits. The top bits of
-/// `low` are clear.
+/// Sets the top bit of each byte that is not `byte`, an ASCII one, and leaves rubbish in the low bits. The
+/// top bits of `low` are clear.
 #[inline(always)]
 fn differs(low: u64, byte: u8) -> u64 {
     // The addition reaches the top bit from any low bit, and never the next byte.

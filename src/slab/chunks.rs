@@ -1,8 +1,8 @@
 //! Where the places of a slab stand: chunks that never move, found from a number by two loads.
 //!
-//! A place holds its value itself, beside one word that says whether it does, so that who has a number asks for one
-//! line of memory and is there. This file knows neither when a value may be dropped nor when a chunk may be freed:
-//! whoever does either has waited for the readers.
+//! A place holds its value itself, beside one word that says whether it does, so that who has a number asks
+//! for one line of memory and is there. This file knows neither when a value may be dropped nor when a chunk
+//! may be freed: whoever does either has waited for the readers.
 //!
 //! ```text
 //! number + 32:  below 4,096    chunk by its highest bit: 32, 64, … 2,048 places
@@ -38,8 +38,8 @@ pub(super) struct Places<T> {
     large: OnceLock<Box<[AtomicPtr<Place<T>>; LARGE_CHUNKS]>>,
 }
 
-// SAFETY: places are given out by `&self` as shared references to `T` from any thread, and values are moved in and
-// dropped by any thread that has the right to.
+// SAFETY: places are given out by `&self` as shared references to `T` from any thread, and values are moved
+// in and dropped by any thread that has the right to.
 unsafe impl<T: Send + Sync> Send for Places<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Places<T> {}
@@ -77,8 +77,8 @@ impl<T> Place<T> {
         self.state.store(FULL, Ordering::Release);
     }
 
-    /// Empties the place, whose value stays where it is until [`Place::drop_value`]; false if it was empty. Only the
-    /// writer does.
+    /// Empties the place, whose value stays where it is until [`Place::drop_value`]; false if it was empty.
+    /// Only the writer does.
     pub(super) fn empty(&self) -> bool {
         // A place that is empty keeps what it has: it may be the writer's way to others.
         self.state.compare_exchange(FULL, NOBODY, Ordering::AcqRel, Ordering::Relaxed).is_ok()

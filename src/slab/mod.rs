@@ -4,9 +4,9 @@
 //! dropped, and its number given out again, only when no such guard can be left. This module knows
 //! nothing of what the values are; it is not a map: the number is chosen here, not by the caller.
 //!
-//! Places stand in chunks that never move, and hold their values themselves, so a reader who has a number takes two
-//! loads and no retry, one of them to memory that is seldom in its caches. A chunk is freed with the next edit after
-//! the last of its places was given back; the first stays, and one more.
+//! Places stand in chunks that never move, and hold their values themselves, so a reader who has a number
+//! takes two loads and no retry, one of them to memory that is seldom in its caches. A chunk is freed with
+//! the next edit after the last of its places was given back; the first stays, and one more.
 
 mod chunks;
 
@@ -28,8 +28,8 @@ pub struct SlabWriter<T> {
     chunks: Vec<Chunk>,
     /// Chunks that have a number to give; the first is used first, so that the others may become empty.
     with_room: BTreeSet<usize>,
-    /// A chunk none of whose places is in use, if it has stayed so: a value that comes and goes at the edge of a chunk
-    /// is not to cost one each time. The first chunk stays besides.
+    /// A chunk none of whose places is in use, if it has stayed so: a value that comes and goes at the edge
+    /// of a chunk is not to cost one each time. The first chunk stays besides.
     spare: Option<usize>,
     len: usize,
 }
@@ -128,8 +128,8 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
     fn drop_later(&self, number: u32, guard: &Guard) {
         let shared = Arc::clone(&self.shared);
         let reclaim = move || {
-            // SAFETY: a chunk is freed when all its numbers are reclaimed, or with `shared`; and the place was emptied
-            // once, when the guards that are gone now were all that could have seen its value.
+            // SAFETY: a chunk is freed when all its numbers are reclaimed, or with `shared`; and the place
+            // was emptied once, when the guards that are gone now were all that could have seen its value.
             unsafe { shared.places.place(number).inspect(|place| place.drop_value()) };
             shared.reclaimed.push(number);
         };
@@ -196,16 +196,16 @@ impl<T: Send + Sync + 'static> SlabWriter<T> {
             }
             self.chunks[chunk] = Chunk::NEW;
             let unlinked = self.shared.places.unlink(chunk).expect("a chunk in use is there");
-            // SAFETY: no number leads to the chunk any more, so when the guards of now are gone nobody reads in it; and
-            // of its values, all were dropped before their numbers came back.
+            // SAFETY: no number leads to the chunk any more, so when the guards of now are gone nobody reads
+            // in it; and of its values, all were dropped before their numbers came back.
             unsafe { epoch::pin().defer_unchecked(move || unlinked.free()) };
         }
     }
 }
 
-/// Lets what this thread removed from slabs be dropped as soon as its readers are gone, which otherwise waits until it
-/// has removed more. What has waited long enough is dropped here; but any other pin may do that too, so whatever is put
-/// into a slab must not call back when it is dropped.
+/// Lets what this thread removed from slabs be dropped as soon as its readers are gone, which otherwise waits
+/// until it has removed more. What has waited long enough is dropped here; but any other pin may do that too,
+/// so whatever is put into a slab must not call back when it is dropped.
 pub fn hand_on() {
     epoch::pin().flush();
 }
@@ -221,13 +221,13 @@ impl<T: Send + Sync + 'static> Slab<T> {
     pub fn get<'g>(&self, target: Target, guard: &'g Guard) -> Option<&'g T> {
         let is_default = guard.collector().is_none_or(|its| its == epoch::default_collector());
         assert!(is_default, "the guard of a foreign collector does not protect a slab");
-        // SAFETY: chunks are freed, and values dropped, through the default collector, so not before `guard`, which was
-        // pinned before what leads to them was read, is gone.
+        // SAFETY: chunks are freed, and values dropped, through the default collector, so not before `guard`,
+        // which was pinned before what leads to them was read, is gone.
         unsafe { self.shared.places.place(target.0)?.get() }
     }
 
-    /// Asks for the memory of these places, so that reading them one after the other waits for one only. A hint;
-    /// O(number of targets).
+    /// Asks for the memory of these places, so that reading them one after the other waits for one only. A
+    /// hint; O(number of targets).
     pub fn prefetch(&self, targets: impl Iterator<Item = Target>) {
         for at in targets.filter_map(|target| self.shared.places.address(target.0)) {
             prefetch(at.as_ptr());
@@ -249,8 +249,8 @@ impl<T> Drop for SlabWriter<T> {
                 }
                 let shared = Arc::clone(&self.shared);
                 let drop_value = move || {
-                    // SAFETY: the chunk stays as long as `shared`; the place was emptied once, above, and no guard that
-                    // saw its value is left.
+                    // SAFETY: the chunk stays as long as `shared`; the place was emptied once, above, and no
+                    // guard that saw its value is left.
                     unsafe { shared.places.place(number).inspect(|place| place.drop_value()) };
                 };
                 // SAFETY: `T` is `Send` wherever a writer was made.
@@ -322,11 +322,11 @@ mod tests {
         panic!("{} values were never dropped", Arc::strong_count(&value) - 1);
     }
 
-    /// Chunks go when all in them has gone, and come again; meanwhile their numbers lead nowhere, and removing what is
-    /// not there changes nothing.
+    /// Chunks go when all in them has gone, and come again; meanwhile their numbers lead nowhere, and
+    /// removing what is not there changes nothing.
     ///
-    /// Goal: no place is given out twice, none is lost, and memory comes back. Method: more values than the small
-    /// chunks hold, removed in another order, three times over; epochs are moved on by hand.
+    /// Goal: no place is given out twice, none is lost, and memory comes back. Method: more values than the
+    /// small chunks hold, removed in another order, three times over; epochs are moved on by hand.
     #[test]
     fn chunks_come_and_go() {
         let mut writer = SlabWriter::new();

@@ -316,7 +316,8 @@ impl SubscriptionManager {
         self.made.remove(&session);
     }
 
-    /// Ends what others than `session` have subscribed at `url` and below, but topics and their own addresses.
+    /// Ends what others than `session` have subscribed at `url` and below, but topics and their own
+    /// addresses.
     fn evict(&mut self, fib: &mut FibWriter, session: Target, url: &Url) {
         for (held, by) in self.copies.of_others(session, url) {
             let address = held.address();

@@ -19,8 +19,8 @@ use crate::{
     link::Outgoing,
 };
 
-/// What opens a stream: a control frame without bytes, sent first by the accepting side once it knows who is there
-/// and then by the dialling side on the connection that it keeps.
+/// What opens a stream: a control frame without bytes, sent first by the accepting side once it knows who is
+/// there and then by the dialling side on the connection that it keeps.
 pub const OPENING: [u8; 2] = [1, 1];
 
 /// The largest value of a varint, 2^62 − 1.
@@ -30,8 +30,8 @@ pub const VARINT_MAX: u64 = (1 << 62) - 1;
 const PARTIAL_BYTES_FIRST: usize = 16 << 10;
 /// Bytes by which that room grows at most, once more has come.
 const PARTIAL_BYTES_STEP: usize = 64 << 10;
-/// Bytes of the buffer that small frames across chunks share: some ten of them for one allocation, and no more than this
-/// is kept alive by a message that stays.
+/// Bytes of the buffer that small frames across chunks share: some ten of them for one allocation, and no
+/// more than this is kept alive by a message that stays.
 const SHARED_PARTIAL_BYTES: usize = 4 << 10;
 /// Bytes of a frame across chunks up to which it shares that buffer.
 const SHARING_BYTES_MAX: usize = 1 << 10;
@@ -55,8 +55,8 @@ pub enum Frame {
 
 /// Cuts a byte stream into frames, whatever chunks it comes in.
 ///
-/// A frame that lies within one chunk is a slice of it; one across chunks is copied once. Memory: the chunk being
-/// read, at most one frame of the allowed length, and a buffer of 4 KiB until [`FrameDecoder::rest`].
+/// A frame that lies within one chunk is a slice of it; one across chunks is copied once. Memory: the chunk
+/// being read, at most one frame of the allowed length, and a buffer of 4 KiB until [`FrameDecoder::rest`].
 #[derive(Debug)]
 pub struct FrameDecoder {
     payload_bytes_max: usize,
@@ -240,7 +240,8 @@ impl BatchEncoder {
         self.bytes
     }
 
-    /// The chunks gathered, to be written in order; the encoder is empty after it and holds no memory of theirs.
+    /// The chunks gathered, to be written in order; the encoder is empty after it and holds no memory of
+    /// theirs.
     pub fn take(&mut self) -> Vec<Bytes> {
         if !self.buffer.is_empty() {
             self.chunks.push(std::mem::take(&mut self.buffer).freeze());

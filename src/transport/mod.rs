@@ -1,7 +1,8 @@
 //! How messages leave and enter the process: QUIC between runtimes, WebSocket towards a Message Node.
 //!
 //! A transport drains an [`Outbox`](crate::link::Outbox) and hands what comes in to a receiver. It knows
-//! nothing of routing, registry or hand-over, and parses no message. Everything here but [`frame`] runs on tokio.
+//! nothing of routing, registry or hand-over, and parses no message. Everything here but [`frame`] runs on
+//! tokio.
 
 pub mod frame;
 #[cfg(feature = "quic")]

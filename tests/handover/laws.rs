@@ -98,8 +98,9 @@ fn a_barrier_holds_until_its_marker_is_answered() {
     assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
 }
 
-/// An offer that was repeated found a stub without a marker, for it was first used after the stream was agreed, and
-/// left a time-out that was due at once instead of sending the marker. Nothing moves before its answer either way.
+/// An offer that was repeated found a stub without a marker, for it was first used after the stream was
+/// agreed, and left a time-out that was due at once instead of sending the marker. Nothing moves before its
+/// answer either way.
 #[test]
 fn a_repeated_offer_marks_what_has_no_marker() {
     let mut two = Two::agreed(Config::default());
@@ -238,8 +239,8 @@ fn threads_that_send_at_once_keep_each_its_order() {
     }
 }
 
-/// The listener is full for longer than the deadline allows, while all that was sent is held back. The receiver
-/// confirms the fence, so the sender knows what will never be delivered: 503, although it was sent.
+/// The listener is full for longer than the deadline allows, while all that was sent is held back. The
+/// receiver confirms the fence, so the sender knows what will never be delivered: 503, although it was sent.
 #[test]
 fn what_the_receiver_has_fenced_is_returned_though_it_was_sent() {
     let mut two = Two::agreed(Config::default());
@@ -259,8 +260,8 @@ fn what_the_receiver_has_fenced_is_returned_though_it_was_sent() {
     assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (2, 1, 0));
 }
 
-/// The word on a fence got lost, and meanwhile the listener took more. Asked again, the receiver still tells what it
-/// fenced from what it took.
+/// The word on a fence got lost, and meanwhile the listener took more. Asked again, the receiver still tells
+/// what it fenced from what it took.
 #[test]
 fn a_fence_is_told_from_what_was_taken_after_it() {
     let mut two = Two::agreed(Config::default());
@@ -284,9 +285,10 @@ fn a_fence_is_told_from_what_was_taken_after_it() {
     assert_eq!((counters.delivered, counters.returned, counters.in_doubt), (1, 1, 0));
 }
 
-/// A message was taken, and its acknowledgement was under way by a slow Message Node when the sender gave it up. The
-/// acknowledgement came in time, but counted for nothing; and the word on the fence came after the deadline. Given before
-/// the receiver had heard of the fence, it can only mean that the listener took the message.
+/// A message was taken, and its acknowledgement was under way by a slow Message Node when the sender gave it
+/// up. The acknowledgement came in time, but counted for nothing; and the word on the fence came after the
+/// deadline. Given before the receiver had heard of the fence, it can only mean that the listener took the
+/// message.
 #[test]
 fn an_acknowledgement_that_crossed_the_fence_counts() {
     let mut two = Two::agreed(Config::default());
@@ -314,8 +316,8 @@ fn an_acknowledgement_that_crossed_the_fence_counts() {
     assert_eq!(two.sides[0].peer.counters().delivered, 1);
 }
 
-/// One that was given after the receiver had heard of the fence says nothing about what lies below: it goes up to there
-/// though the listener never took it.
+/// One that was given after the receiver had heard of the fence says nothing about what lies below: it goes
+/// up to there though the listener never took it.
 #[test]
 fn an_acknowledgement_from_behind_the_fence_does_not_count() {
     let mut two = Two::agreed(Config::default());
@@ -344,8 +346,8 @@ fn an_acknowledgement_from_behind_the_fence_does_not_count() {
     assert!(two.sides[1].heard.is_empty());
 }
 
-/// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time took a
-/// round trip for each, and by a slow Message Node the deadline came before the last one.
+/// Half of what went by a Message Node was lost, every other message. A receiver that named one gap at a time
+/// took a round trip for each, and by a slow Message Node the deadline came before the last one.
 #[test]
 fn many_gaps_are_filled_at_once() {
     let mut two = Two::agreed(Config::default());

@@ -1,4 +1,5 @@
-//! Two peers, handed each other's frames by a loop, on a virtual clock. It asserts nothing but that frames are well formed.
+//! Two peers, handed each other's frames by a loop, on a virtual clock. It asserts nothing but that frames
+//! are well formed.
 
 use std::{
     sync::{

@@ -102,8 +102,8 @@ fn close_with_a_wrong_token_frees_nothing() {
     assert_eq!(net.node.metrics().sessions, 1);
 }
 
-/// "One party's subscription never takes another's messages away": what was subscribed before the runtime opened
-/// ends, but topics stay.
+/// "One party's subscription never takes another's messages away": what was subscribed before the runtime
+/// opened ends, but topics stay.
 #[test]
 fn a_runtime_gets_its_messages_whoever_subscribed_to_them_before_it_opened() {
     let net = Net::new();

@@ -70,9 +70,9 @@ fn messages_move_to_the_direct_connection() {
     assert!(late.iter().all(|event| event["event"] != "path"), "nobody asked: {late:?}");
 }
 
-/// Goal: a runtime that is killed is noticed (that this takes a second at most is held on a clock of its own, in
-/// `src/transport/quic/tests.rs`; here 3 s leave room for a busy machine); what is in doubt is told; it comes back
-/// under its URL as a new process and is reached again, first by the Message Node, then directly.
+/// Goal: a runtime that is killed is noticed (that this takes a second at most is held on a clock of its own,
+/// in `src/transport/quic/tests.rs`; here 3 s leave room for a busy machine); what is in doubt is told; it
+/// comes back under its URL as a new process and is reached again, first by the Message Node, then directly.
 #[test]
 fn a_killed_runtime_is_noticed_and_comes_back() {
     let (_node, url) = Program::node(0);
@@ -116,7 +116,8 @@ fn the_end_of_input_ends_who_waits_for_the_dead() {
     assert_eq!(told, (next..next + 10).collect::<Vec<_>>());
 }
 
-/// Goal: a Message Node that is killed and started again on its port is used again, with everything said anew.
+/// Goal: a Message Node that is killed and started again on its port is used again, with everything said
+/// anew.
 #[test]
 fn a_restarted_message_node_is_found_again() {
     let (mut node, url) = Program::node(0);

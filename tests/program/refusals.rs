@@ -76,8 +76,8 @@ fn targets_of_an_array_fail_one_by_one() {
     }
 }
 
-/// Goal: without a Message Node what was posted comes back as refused at the end of the input, and nothing else does:
-/// what the runtime itself wanted to say is not its user's.
+/// Goal: without a Message Node what was posted comes back as refused at the end of the input, and nothing
+/// else does: what the runtime itself wanted to say is not its user's.
 #[test]
 fn what_never_left_is_refused_at_the_end() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

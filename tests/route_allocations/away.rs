@@ -20,7 +20,8 @@ use crate::{
     outgoing, places, post, queue, url,
 };
 
-/// Plain: the peer has agreed on no stream. Nobody else holds the buffer, whoever is asked first whether it takes it.
+/// Plain: the peer has agreed on no stream. Nobody else holds the buffer, whoever is asked first whether it
+/// takes it.
 pub(super) fn a_live_peer_gets_the_bytes_themselves() {
     for in_batches in [false, true] {
         let (bus, sink, now) = (bus(), queue(), Instant::now());

@@ -31,7 +31,8 @@ pub(crate) enum Action {
         half: bool,
         notice: Duration,
     },
-    /// A leg breaks, is noticed by its client and its server after a while, and can't be made again for `out`.
+    /// A leg breaks, is noticed by its client and its server after a while, and can't be made again for
+    /// `out`.
     Leg {
         party: usize,
         leg: usize,
@@ -216,7 +217,8 @@ impl World {
         self.check_window(from, to);
     }
 
-    /// The life of `to` that gave the stream which `from` numbers by now; none if it was never seen to be known.
+    /// The life of `to` that gave the stream which `from` numbers by now; none if it was never seen to be
+    /// known.
     fn stream_life(&mut self, from: usize, to: usize) -> Option<u32> {
         let stream = self.peer(from, to)?.stream()?;
         if self.parties[to].alive && self.peer(to, from).is_some_and(|peer| peer.receives(stream)) {

@@ -37,7 +37,8 @@ impl World {
         via(from, to) && via(to, from)
     }
 
-    /// No message is open for longer than the deadline, and nothing is held back for longer while a path works.
+    /// No message is open for longer than the deadline, and nothing is held back for longer while a path
+    /// works.
     pub(crate) fn check_stalls(&mut self) -> Result<(), String> {
         let now = self.age();
         for (from, to) in self.pairs() {

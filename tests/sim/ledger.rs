@@ -1,6 +1,7 @@
 //! What was posted, what was heard, how it ended; and the guarantee that is judged by it.
 //!
-//! Times are those of the virtual clock since the world began. The oracle is a list: each message has one line, and each thing that happens to it is held against the line.
+//! Times are those of the virtual clock since the world began. The oracle is a list: each message has one
+//! line, and each thing that happens to it is held against the line.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The legs to the Message Nodes: connecting, carrying, breaking, coming back. A leg that breaks loses what is under
-//! way on it; each end notices in its own time, and until then sends into nothing.
+//! The legs to the Message Nodes: connecting, carrying, breaking, coming back. A leg that breaks loses what
+//! is under way on it; each end notices in its own time, and until then sends into nothing.
 
 use std::{
     sync::Arc,

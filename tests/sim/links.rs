@@ -1,5 +1,5 @@
-//! Direct links: who dials whom, what is under way, how a link dies. Each direction can die alone, each end notices
-//! in its own time, and some of what was under way may still arrive after that.
+//! Direct links: who dials whom, what is under way, how a link dies. Each direction can die alone, each end
+//! notices in its own time, and some of what was under way may still arrive after that.
 
 use std::{
     sync::Arc,
@@ -150,7 +150,8 @@ impl World {
         }
     }
 
-    /// Cuts one link, in both directions or (`half`) in one. Some of what is under way may still arrive, late.
+    /// Cuts one link, in both directions or (`half`) in one. Some of what is under way may still arrive,
+    /// late.
     pub(super) fn cut(&mut self, link: usize, half: Option<usize>, notice: Duration) {
         let (now, dice) = (self.now, self.dice.clone());
         for side in (0..2).filter(|side| half.is_none_or(|half| half == *side)) {
@@ -190,8 +191,8 @@ impl World {
         }
     }
 
-    /// The process behind `party` does not run for `span`: who is connected with it hears nothing, and so does it
-    /// itself when it runs again, if that is long.
+    /// The process behind `party` does not run for `span`: who is connected with it hears nothing, and so
+    /// does it itself when it runs again, if that is long.
     pub(super) fn fall_silent(&mut self, party: usize, span: Duration) {
         let (now, dice) = (self.now, self.dice.clone());
         for link in &mut self.links {

@@ -1,12 +1,13 @@
 //! Whole runtimes, Message Nodes and links on a virtual clock, judged by the guarantee of the design.
 //!
-//! Goal: whatever happens to links, Message Nodes and processes, what is numbered arrives at most once and in order
-//! for each (from, to); between lives that last, all of it arrives when a path comes back in time; each accepted
-//! message has exactly one end, in time; and at the end nothing is left over. Method: everything random is drawn
-//! from one seed, so a seed is a run; each message has a line in a ledger that everything is held against. Then the
-//! same with one law of the hand-over left out, which must be noticed.
+//! Goal: whatever happens to links, Message Nodes and processes, what is numbered arrives at most once and in
+//! order for each (from, to); between lives that last, all of it arrives when a path comes back in time; each
+//! accepted message has exactly one end, in time; and at the end nothing is left over. Method: everything
+//! random is drawn from one seed, so a seed is a run; each message has a line in a ledger that everything is
+//! held against. Then the same with one law of the hand-over left out, which must be noticed.
 //!
-//! `SIM_SEEDS=<count>` runs more seeds, from `SIM_FROM=<seed>`; `SIM_SEED=<seed>` replays one and prints its trace.
+//! `SIM_SEEDS=<count>` runs more seeds, from `SIM_FROM=<seed>`; `SIM_SEED=<seed>` replays one and prints its
+//! trace.
 
 mod act;
 mod dice;
@@ -73,8 +74,8 @@ fn each_law_left_out_is_noticed() {
     }
 }
 
-/// Runs seeds on as many threads as there are cores. Violations are told with the command that replays them; after
-/// some it ends.
+/// Runs seeds on as many threads as there are cores. Violations are told with the command that replays them;
+/// after some it ends.
 fn run_all(seeds: std::ops::Range<u64>) -> Report {
     let next = AtomicU64::new(seeds.start);
     let done = Mutex::new((Report::default(), Vec::new()));

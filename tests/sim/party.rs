@@ -84,7 +84,8 @@ pub(crate) fn hyperty(domain: &str, index: usize, which: usize) -> String {
 }
 
 impl Party {
-    /// Process life number `life` of runtime `index`, with stubs for the Message Nodes of `nodes` (domain and index).
+    /// Process life number `life` of runtime `index`, with stubs for the Message Nodes of `nodes` (domain and
+    /// index).
     pub(crate) fn new(
         index: usize,
         life: u32,
@@ -204,7 +205,8 @@ impl Leg {
     }
 }
 
-/// What the stub of a Message Node would be in a runtime: a bounded queue that gives back what waited too long.
+/// What the stub of a Message Node would be in a runtime: a bounded queue that gives back what waited too
+/// long.
 pub(crate) struct StubQueue {
     waiting: Mutex<VecDeque<(Instant, Message, Option<Hop>)>>,
     items_max: usize,

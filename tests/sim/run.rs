@@ -12,8 +12,8 @@ const LOOK: Duration = Duration::from_millis(1_000);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(700);
 /// Looks after which a state counts as lasting: longer than the deadline of what was sent before it.
 const SETTLED_AFTER: u32 = 11;
-/// By then everything must be as it should be, after the last fault: a retry at its ceiling, a set-up, a request
-/// that is asked again, and what counts as lasting.
+/// By then everything must be as it should be, after the last fault: a retry at its ceiling, a set-up, a
+/// request that is asked again, and what counts as lasting.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(90);
 
 /// Runs `seed`: what it did and the hash of its trace, or what was violated.

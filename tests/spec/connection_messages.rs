@@ -10,7 +10,8 @@ use crate::{
 
 /// ### P2P Connection Messages
 ///
-/// This doc specifies Messages that are used to manage P2P Connections between different Runtime using P2P Protostubs …
+/// This doc specifies Messages that are used to manage P2P Connections between different Runtime using P2P
+/// Protostubs …
 ///
 /// - `<P2PHandlerStubURL>` is the Runtime URL of the P2P Handler Protostub
 ///
@@ -18,8 +19,8 @@ use crate::{
 ///
 /// ##### Add P2P Handler path
 ///
-/// Request by P2P Handler Runtime UA to its domain Message Node Subscription Manager to add the path to P2P Handler
-/// stub.
+/// Request by P2P Handler Runtime UA to its domain Message Node Subscription Manager to add the path to P2P
+/// Handler stub.
 ///
 /// ```text
 /// "id" : 1,
@@ -76,8 +77,8 @@ const HANDLER_PATH_RESPONSE: &str = r#"
 
 /// ##### Request to remove P2P Handler Routing Path at P2P Handler Message Node
 ///
-/// Message sent by P2P Handler Runtime UA to P2P Handler Message Node to request the removal of the P2P Handler Routing
-/// Path.
+/// Message sent by P2P Handler Runtime UA to P2P Handler Message Node to request the removal of the P2P
+/// Handler Routing Path.
 ///
 /// ```text
 /// "id" : 2,
@@ -124,8 +125,8 @@ fn request_to_remove_p2p_handler_routing_path() {
 ///
 /// ##### Set P2P Requester routing path
 ///
-/// Request by P2P Requester Registry to its domain Message Node Subscription Manager to add the routing path to P2P
-/// Requester stub.
+/// Request by P2P Requester Registry to its domain Message Node Subscription Manager to add the routing path
+/// to P2P Requester stub.
 ///
 /// ```text
 /// "id" : 1,
@@ -183,8 +184,8 @@ const REQUESTER_PATH_RESPONSE: &str = r#"
 
 /// ##### Request to remove P2P Handler Routing Path at P2P Handler Message Node
 ///
-/// Message sent by P2P Handler Runtime UA to P2P Handler Message Node to request the removal of the P2P Handler Routing
-/// Path. (The page's text; its JSON is of the P2P Requester's path, under "Registration".)
+/// Message sent by P2P Handler Runtime UA to P2P Handler Message Node to request the removal of the P2P
+/// Handler Routing Path. (The page's text; its JSON is of the P2P Requester's path, under "Registration".)
 ///
 /// ```text
 /// "id" : 2,
@@ -237,7 +238,8 @@ fn request_to_remove_p2p_requester_routing_path() {
 /// "body" : { "subscribe" : ["<p2p-connectionUrl>"], "source" : <P2PHandlerStubURL> }
 /// ```
 ///
-/// With this message the P2P Handler Stub invoke `minibus.addListener( <p2p-connectionUrl>, p2pHandlerStub.postmsg() )`
+/// With this message the P2P Handler Stub invoke `minibus.addListener( <p2p-connectionUrl>,
+/// p2pHandlerStub.postmsg() )`
 ///
 /// ###### Response
 ///
@@ -399,8 +401,9 @@ fn stubs() -> [(usize, &'static str, &'static str); 2] {
 /// "body" : { "subscribe" : ["hyperty-runtime://<sp-domain>/<runtime-instance-identifier>/registry/changes"] }
 /// ```
 ///
-/// With this message the P2P Requester Registry invokes
-/// `msgbus.addListener( "hyperty-runtime://<sp-domain>/<runtime-instance-identifier>/registry/changes", p2pSubscriberStubSandbox.postmsg() )`
+/// With this message the P2P Requester Registry invokes `msgbus.addListener(
+/// "hyperty-runtime://<sp-domain>/<runtime-instance-identifier>/registry/changes",
+/// p2pSubscriberStubSandbox.postmsg() )`
 ///
 /// ###### Response
 ///
@@ -459,8 +462,8 @@ fn subscribe_for_registry_changes() {
 
 /// ##### Registry changes update
 ///
-/// Message sent by Runtime Registry to Changes Handler when its registration table changes ie Hyperty instances / Object
-/// instances are added or removed.
+/// Message sent by Runtime Registry to Changes Handler when its registration table changes ie Hyperty
+/// instances / Object instances are added or removed.
 ///
 /// ```text
 /// "id" : 4,

@@ -12,9 +12,9 @@ use crate::{
 ///
 /// ![P2P Connection Setup]
 ///
-/// "Steps 1 - 8. As soon as the P2P Requester is activated, it starts the setup process which will be done through
-/// messages sent through "local MN StubURL". The Registry resolve invocation will return Bob's Msg Node Stub URL since
-/// the P2P Connection is still not connected (check status=connecting)."
+/// "Steps 1 - 8. As soon as the P2P Requester is activated, it starts the setup process which will be done
+/// through messages sent through "local MN StubURL". The Registry resolve invocation will return Bob's Msg
+/// Node Stub URL since the P2P Connection is still not connected (check status=connecting)."
 #[test]
 fn p2p_connection_setup_steps_1_to_8() {
     let mut world = World::ready(&["alice", "bob"]);
@@ -37,13 +37,14 @@ fn p2p_connection_setup_steps_1_to_8() {
     assert!(world.parties[BOB].from_node.iter().any(to_handler));
 }
 
-/// "Steps 9-14: On the remote peer, messages are handled by P2P Handler Sub that was deployed when the Runtime was
-/// instantiated. Messages are exchanged among the two Stubs using the Reporter - Observer pattern applied to the
-/// Connection data model to establish the WebRTC Data Channel as it is done with the Connector Hyperty. In this case the
-/// P2P Requester protostub is the Reporter of the Connection data object while the P2P Handler protostub is the
-/// Observer. To be noted that an event with "status=created" is fired by the handler stub as soon as a p2p request is
-/// received. This event is received by the runtime registry that will create a new p2pConnection entry to avoid a second
-/// p2p connection setup is triggered when signalling messages request sent by the handler are resolved by the registry."
+/// "Steps 9-14: On the remote peer, messages are handled by P2P Handler Sub that was deployed when the
+/// Runtime was instantiated. Messages are exchanged among the two Stubs using the Reporter - Observer pattern
+/// applied to the Connection data model to establish the WebRTC Data Channel as it is done with the Connector
+/// Hyperty. In this case the P2P Requester protostub is the Reporter of the Connection data object while the
+/// P2P Handler protostub is the Observer. To be noted that an event with "status=created" is fired by the
+/// handler stub as soon as a p2p request is received. This event is received by the runtime registry that
+/// will create a new p2pConnection entry to avoid a second p2p connection setup is triggered when signalling
+/// messages request sent by the handler are resolved by the registry."
 ///
 /// (The channel is a QUIC connection here; each side reports its own half as a Connection object of its own.)
 #[test]
@@ -90,11 +91,11 @@ fn p2p_connection_setup_steps_9_to_14() {
 
 /// ![P2P Connection Registration for Handler]
 ///
-/// "Steps 1 - 7: As soon as the connection is successfuly setup, the Handler Stub fires a new "p2p connection is
-/// established" event to the protostub status listener. On receiving this event the runtime registry generates the p2p
-/// connection stub URL - the p2p-connectionUrl (step 2) and add required listeners to the MessageBus (step 3) and to the
-/// Minibus (steps 4-6). The former listener is added by sending a subscribe request message ent to the P2P Handler
-/// itself. Then it updates the P2P Connection status to "connected"."
+/// "Steps 1 - 7: As soon as the connection is successfuly setup, the Handler Stub fires a new "p2p connection
+/// is established" event to the protostub status listener. On receiving this event the runtime registry
+/// generates the p2p connection stub URL - the p2p-connectionUrl (step 2) and add required listeners to the
+/// MessageBus (step 3) and to the Minibus (steps 4-6). The former listener is added by sending a subscribe
+/// request message ent to the P2P Handler itself. Then it updates the P2P Connection status to "connected"."
 #[test]
 fn p2p_connection_registration_for_handler_steps_1_to_7() {
     let mut world = connected();
@@ -125,12 +126,12 @@ fn p2p_connection_registration_for_handler_steps_1_to_7() {
 }
 
 /// "Steps 8 - 18: Optionaly, each Runtime Registry can request to subscribe the remote runtime registry
-/// (<RuntimeRegistryURL>/changes) to be updated about executing hyperty URLs and reporting data objects by sending a
-/// subscribe request message. If accepted, the subscribe response would return the URLs of all Hyperties and Data Objects
-/// currently executing in the remote runtime. These URLs would be added to the P2P Connection table. Every time a new
-/// Hyperty or Data Object is instantiated an Update Message would be published to all subscribers in order to keep the P2P
-/// Connection table updated. In this way, the Resolve procedure would always return the best routing path ie through the
-/// P2P Connection."
+/// (<RuntimeRegistryURL>/changes) to be updated about executing hyperty URLs and reporting data objects by
+/// sending a subscribe request message. If accepted, the subscribe response would return the URLs of all
+/// Hyperties and Data Objects currently executing in the remote runtime. These URLs would be added to the P2P
+/// Connection table. Every time a new Hyperty or Data Object is instantiated an Update Message would be
+/// published to all subscribers in order to keep the P2P Connection table updated. In this way, the Resolve
+/// procedure would always return the best routing path ie through the P2P Connection."
 #[test]
 fn p2p_connection_registration_for_handler_steps_8_to_18() {
     let mut world = connected();

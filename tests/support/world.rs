@@ -1,8 +1,9 @@
 //! A world without a network: runtimes, one Message Node, direct links, one virtual clock.
 //!
-//! Each runtime is a whole RuntimeUa with its MessageBus; between them stands what a transport would be: queues
-//! with a latency. Nothing here runs by itself: [`World::run_for`] moves the clock from event to event. A cut link
-//! loses what is under way on it; a socket to the Message Node that is lost loses nothing that was not yet sent.
+//! Each runtime is a whole RuntimeUa with its MessageBus; between them stands what a transport would be:
+//! queues with a latency. Nothing here runs by itself: [`World::run_for`] moves the clock from event to
+//! event. A cut link loses what is under way on it; a socket to the Message Node that is lost loses nothing
+//! that was not yet sent.
 
 #![allow(dead_code)] // Each test file uses a part of it.
 

@@ -25,8 +25,8 @@ fn c_is_no_prefix_of_cart() {
     );
 }
 
-/// "compared byte for byte after JSON unescaping; no case folding, no percent-decoding" and "one trailing `/` is
-/// accepted and ignored".
+/// "compared byte for byte after JSON unescaping; no case folding, no percent-decoding" and "one trailing `/`
+/// is accepted and ignored".
 #[test]
 fn addresses_are_compared_byte_for_byte_after_unescaping() {
     let escaped = to("URL").replace("URL", r"hyperty:\/\/b.org\/\u0063");

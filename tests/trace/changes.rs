@@ -40,8 +40,8 @@ fn addresses_are_replaced_added_and_removed() {
     );
 }
 
-/// "disconnect retires them: they no longer count for step 3, and the publisher's listener goes". A connection that
-/// comes back knows them only when they are learnt again.
+/// "disconnect retires them: they no longer count for step 3, and the publisher's listener goes". A
+/// connection that comes back knows them only when they are learnt again.
 #[test]
 fn a_disconnect_retires_what_was_learnt() {
     check(
@@ -132,7 +132,8 @@ fn a_remote_registry_cannot_take_what_is_not_its_own() {
     );
 }
 
-/// "The response carries every Hyperty and data object": those that live here, and none of the runtime's own parts.
+/// "The response carries every Hyperty and data object": those that live here, and none of the runtime's own
+/// parts.
 #[test]
 fn our_own_registry_answers_with_what_lives_here() {
     let (from, ours) = (format!("{BOB}/registry"), format!("{OURS}/registry"));

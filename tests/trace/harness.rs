@@ -1,5 +1,5 @@
-//! Runs the program and puts its lines into a short form: `<decision> <via or listeners>` for each target, then
-//! ` ! <code>`, then ` > <type> <to>` for each message emitted. `~` stands for the runtime's URL.
+//! Runs the program and puts its lines into a short form: `<decision> <via or listeners>` for each target,
+//! then ` ! <code>`, then ` > <type> <to>` for each message emitted. `~` stands for the runtime's URL.
 
 use std::{
     io::Write,

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::harness::{BOB, ME, OURS, changes, handler, message, requester, run, to};
 
-/// "`{"line":n,"targets":[{"to":…,"decision":"local|p2p|message-node|unreachable","via":URL or null,"listeners":[…]}],`
-/// `"emitted":[messages],"error":null or {"code":…,"reason":…}}`", in this order, messages byte for byte.
+/// "`{"line":n,"targets":[{"to":…,"decision":"local|p2p|message-node|unreachable","via":URL or
+/// null,"listeners":[…]}],` `"emitted":[messages],"error":null or {"code":…,"reason":…}}`", in this order,
+/// messages byte for byte.
 #[test]
 fn the_members_of_a_line_and_their_order() {
     let subscribe = r#"{"to":["hyperty://b.org/\u0022","URL/none"],"id":"a\"b","type":"read","from":"hyperty://example.com/me"}"#;
@@ -47,8 +48,8 @@ fn the_messages_of_a_handlers_live() {
     assert_eq!(emitted.0, expected);
 }
 
-/// A blank line is a line too: it gives an error. The last line needs no line feed; white space around a message is no
-/// matter.
+/// A blank line is a line too: it gives an error. The last line needs no line feed; white space around a
+/// message is no matter.
 #[test]
 fn blank_lines_are_told() {
     let input = format!("\n  \t\r\n {} \r\n\n{}", to("global://x"), to("global://y"));

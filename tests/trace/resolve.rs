@@ -24,9 +24,9 @@ fn a_longer_remote_prefix_beats_a_local_listener() {
     );
 }
 
-/// Step 2: "backend addresses (scheme `domain`, `domain-*`, `global`) … → the MN stub of its domain, never P2P".
-/// "The domain of an address is its authority with one leading `msg-node.` or `registry.` taken off; `global://`
-/// is our own."
+/// Step 2: "backend addresses (scheme `domain`, `domain-*`, `global`) … → the MN stub of its domain, never
+/// P2P". "The domain of an address is its authority with one leading `msg-node.` or `registry.` taken off;
+/// `global://` is our own."
 #[test]
 fn the_backend_is_reached_by_its_message_node() {
     check(
@@ -65,8 +65,8 @@ fn connection_objects_go_by_message_node() {
     );
 }
 
-/// Step 2: "any address with a segment `p2phandler` or `p2prequester` that is not ours → the MN stub of its domain,
-/// never P2P: signalling must not depend on the connection it sets up".
+/// Step 2: "any address with a segment `p2phandler` or `p2prequester` that is not ours → the MN stub of its
+/// domain, never P2P: signalling must not depend on the connection it sets up".
 #[test]
 fn signalling_never_takes_the_connection_it_sets_up() {
     check(
@@ -102,8 +102,8 @@ fn topics_of_a_foreign_data_object_go_by_message_node() {
     );
 }
 
-/// Step 3: "the longest prefix that stands for a remote runtime, or for a Hyperty or data object known to live
-/// there, whose connection is **live** → P2P." The remote runtime's own URL needs no list.
+/// Step 3: "the longest prefix that stands for a remote runtime, or for a Hyperty or data object known to
+/// live there, whose connection is **live** → P2P." The remote runtime's own URL needs no list.
 #[test]
 fn a_remote_runtime_and_what_lives_there_are_reached_directly_while_live() {
     check(
@@ -169,8 +169,8 @@ fn a_known_address_without_connection_goes_by_the_node_of_its_own_domain() {
     );
 }
 
-/// Step 5: "unknown, and P2P is wanted … → by the MN stub at once; behind it the entry is looked up … a `read`
-/// to `domain://registry.<domain>`, once for all who wait".
+/// Step 5: "unknown, and P2P is wanted … → by the MN stub at once; behind it the entry is looked up … a
+/// `read` to `domain://registry.<domain>`, once for all who wait".
 #[test]
 fn an_unknown_address_is_looked_up_once() {
     let found = json!({ "code": 200, "value": {
@@ -196,8 +196,8 @@ fn an_unknown_address_is_looked_up_once() {
     );
 }
 
-/// Step 5: "(hints `body.p2pHandler`/`body.p2pRequester`, else a `read` …)" and "the address is associated with the
-/// existing connection to it, or one is set up".
+/// Step 5: "(hints `body.p2pHandler`/`body.p2pRequester`, else a `read` …)" and "the address is associated
+/// with the existing connection to it, or one is set up".
 #[test]
 fn a_hint_spares_the_look_up() {
     let hinted = |to: &str, member: &str, stub: &str| {
@@ -240,9 +240,9 @@ fn no_second_set_up_beside_the_handlers() {
     );
 }
 
-/// Step 6: "our own runtime's prefix without a listener … → unreachable: told to the caller …; a message of type
-/// `create`, `read`, `delete`, `subscribe`, `unsubscribe`, `execute` also gets a response 404. Updates and responses
-/// never draw an error response."
+/// Step 6: "our own runtime's prefix without a listener … → unreachable: told to the caller …; a message of
+/// type `create`, `read`, `delete`, `subscribe`, `unsubscribe`, `execute` also gets a response 404. Updates
+/// and responses never draw an error response."
 #[test]
 fn our_own_runtime_without_a_listener_is_unreachable() {
     let nobody = format!("{OURS}/nobody");

@@ -7,8 +7,8 @@ use crate::harness::{
     requester, short, to, trace,
 };
 
-/// "Words on the wire: `created`, `in-progress`, `live`, `failed`, `disconnected`; accepted on input also `create`,
-/// `connecting` (in-progress), `connected` (live), `deployment-failed` (failed)."
+/// "Words on the wire: `created`, `in-progress`, `live`, `failed`, `disconnected`; accepted on input also
+/// `create`, `connecting` (in-progress), `connected` (live), `deployment-failed` (failed)."
 #[test]
 fn each_word_and_each_synonym_is_understood() {
     check(
@@ -38,11 +38,13 @@ fn each_word_and_each_synonym_is_understood() {
     );
 }
 
-/// "Within a **generation**: created → in-progress → live → disconnected; created → live; created or in-progress →
-/// failed. A new generation … starts at created or in-progress from any state …; a Requester's may start at live
-/// after disconnected." "In `trace`, where events carry no generation, one ends only at failed or disconnected."
+/// "Within a **generation**: created → in-progress → live → disconnected; created → live; created or
+/// in-progress → failed. A new generation … starts at created or in-progress from any state …; a Requester's
+/// may start at live after disconnected." "In `trace`, where events carry no generation, one ends only at
+/// failed or disconnected."
 ///
-/// From each status, each word: the table below says where it leads; `live` is seen by the way that messages take.
+/// From each status, each word: the table below says where it leads; `live` is seen by the way that messages
+/// take.
 #[test]
 fn every_step_from_every_status() {
     let words = ["created", "in-progress", "live", "failed", "disconnected"];
@@ -85,8 +87,8 @@ fn step<'s>(role: &str, status: &'s str, word: &'s str) -> &'s str {
     }
 }
 
-/// "An event counts only if its `from` is the stub that owns the connection *and* it came from that stub's own
-/// sandbox".
+/// "An event counts only if its `from` is the stub that owns the connection *and* it came from that stub's
+/// own sandbox".
 #[test]
 fn a_forged_event_changes_nothing() {
     let stub = format!("{OURS}/p2prequester/1");
@@ -164,8 +166,8 @@ fn an_event_that_makes_no_sense_changes_nothing() {
     );
 }
 
-/// "the Handler at `<runtime>/p2phandler/1`; stubs under `<runtime>/p2phandler/` and `<runtime>/p2prequester/` exist as
-/// soon as they speak".
+/// "the Handler at `<runtime>/p2phandler/1`; stubs under `<runtime>/p2phandler/` and
+/// `<runtime>/p2prequester/` exist as soon as they speak".
 #[test]
 fn a_stub_exists_as_soon_as_it_speaks() {
     let stub = format!("{OURS}/p2prequester/new");

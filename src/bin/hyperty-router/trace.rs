@@ -1,5 +1,5 @@
-//! `trace`: hands messages to a runtime's MessageBus and says what it decides about each. No socket is opened,
-//! no clock is read: the same input gives the same output.
+//! `trace`: hands messages to a runtime's MessageBus and says what it decides about each. No socket is
+//! opened, no clock is read: the same input gives the same output.
 //!
 //! The runtime is the real one ([`hyperty_router::ua::RuntimeUa`]); only what stands around it is played: a
 //! Message Node stub for every domain that takes everything, and P2P stubs that answer 200 at once and send

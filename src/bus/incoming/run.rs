@@ -1,8 +1,9 @@
-//! Messages that come in one behind the other: what goes to one and the same queue is looked up once and pushed under one
-//! lock.
+//! Messages that come in one behind the other: what goes to one and the same queue is looked up once and
+//! pushed under one lock.
 //!
-//! It is the same as one by one. Only a queue is given several ([`Sink::is_queue`]), and pushing into one has no other
-//! effect; so that the table was read once for them says no more than that they all came in at that moment.
+//! It is the same as one by one. Only a queue is given several ([`Sink::is_queue`]), and pushing into one has
+//! no other effect; so that the table was read once for them says no more than that they all came in at that
+//! moment.
 //!
 //! [`Sink::is_queue`]: crate::link::Sink::is_queue
 
@@ -32,9 +33,9 @@ pub struct LastTaker {
 }
 
 impl MessageBus {
-    /// Gives messages that came in by a link to the local listeners, from the front of `run` until every listener of one is
-    /// full; that one and what stands behind it are left, the other places are `None` then. Everything but want of
-    /// room ends here and is counted, as in [`MessageBus::deliver`].
+    /// Gives messages that came in by a link to the local listeners, from the front of `run` until every
+    /// listener of one is full; that one and what stands behind it are left, the other places are `None`
+    /// then. Everything but want of room ends here and is counted, as in [`MessageBus::deliver`].
     pub fn deliver_run(
         &self,
         run: &mut [Option<Delivery>],

@@ -17,8 +17,8 @@ use crate::{
 pub struct SocketConfig {
     /// For the handshake; on a client the TCP connection counts in.
     pub handshake: Duration,
-    /// Between two looks at a silent peer: it is pinged at the first, and cut if it is silent at the next. A dead
-    /// peer is so noticed within three of these.
+    /// Between two looks at a silent peer: it is pinged at the first, and cut if it is silent at the next. A
+    /// dead peer is so noticed within three of these.
     pub keep_alive: Duration,
     /// Bytes of one message that comes in, `hop` not counted. A peer that sends more is cut.
     pub message_bytes_max: usize,

@@ -66,13 +66,14 @@ enum How {
 }
 
 impl WebSocketHandle {
-    /// Asks the socket to close, telling the peer `reason`, cut at 120 bytes. What wasn't written yet is not written.
+    /// Asks the socket to close, telling the peer `reason`, cut at 120 bytes. What wasn't written yet is not
+    /// written.
     pub fn close(&self, reason: &str) {
         self.ask(How::AtOnce { reason: reason.to_string() });
     }
 
-    /// Asks the socket to read nothing more, to write what its source holds now, and then to close as one that goes
-    /// away (1001), telling the peer `reason`. How long that may take is the caller's to bound.
+    /// Asks the socket to read nothing more, to write what its source holds now, and then to close as one
+    /// that goes away (1001), telling the peer `reason`. How long that may take is the caller's to bound.
     pub fn finish(&self, reason: &str) {
         self.ask(How::Drained { reason: reason.to_string() });
     }
@@ -93,7 +94,8 @@ impl WebSocketLink {
         WebSocketLink { socket, keep_alive, first: VecDeque::new(), closing, place }
     }
 
-    /// Has `frames` written before anything that the source gives: an `open`, or what an earlier socket left unwritten.
+    /// Has `frames` written before anything that the source gives: an `open`, or what an earlier socket left
+    /// unwritten.
     pub fn write_first(&mut self, frames: impl IntoIterator<Item = Outgoing>) {
         self.first.extend(frames);
     }
@@ -111,9 +113,9 @@ impl WebSocketLink {
 
     /// Carries frames both ways until the connection ends; dropping the future cuts it.
     ///
-    /// Everything that is ready is written and flushed once, and waits for no timer. When the source ends, what
-    /// it gave is written and the socket is closed in order. A peer that sends binary frames, or messages over the
-    /// limit, is told so and cut.
+    /// Everything that is ready is written and flushed once, and waits for no timer. When the source ends,
+    /// what it gave is written and the socket is closed in order. A peer that sends binary frames, or
+    /// messages over the limit, is told so and cut.
     pub async fn run(self, source: impl Source, receiver: impl TextReceiver) -> SocketEnd {
         let WebSocketLink { socket, keep_alive, first, closing, place } = self;
         let mut pump = Pump::new(socket, source, receiver, first);

@@ -50,8 +50,8 @@ pub trait Source: Send {
         max: usize,
     ) -> Poll<Drained>;
 
-    /// Takes back, in order, what it gave and what is surely not written, as soon as the connection is known to
-    /// be over. Returns what it doesn't want; that is told with the end.
+    /// Takes back, in order, what it gave and what is surely not written, as soon as the connection is known
+    /// to be over. Returns what it doesn't want; that is told with the end.
     fn give_back(&mut self, unwritten: Vec<Outgoing>) -> Vec<Outgoing> {
         unwritten
     }

@@ -48,7 +48,8 @@ pub(super) struct Pump<S, R> {
     /// Taken out of the source, not yet given to the socket.
     batch: VecDeque<Outgoing>,
     drained: Vec<Outgoing>,
-    /// Where a numbered message and its hop are joined. The socket copies what it is given, so it is free again then.
+    /// Where a numbered message and its hop are joined. The socket copies what it is given, so it is free
+    /// again then.
     joined: BytesMut,
     unflushed: bool,
     /// Nothing more is taken out of the source.
@@ -299,8 +300,8 @@ async fn drain(socket: &mut WebSocketStream<TcpStream>) {
 
 /// One text frame of the message, `hop` written before the rest of its bytes.
 ///
-/// The frame is made as it goes on the wire: the bytes were found to be UTF-8 when they were parsed. It is one piece, so what
-/// has a hop is copied behind it, into `joined`.
+/// The frame is made as it goes on the wire: the bytes were found to be UTF-8 when they were parsed. It is
+/// one piece, so what has a hop is copied behind it, into `joined`.
 fn encode(item: &Outgoing, joined: &mut BytesMut) -> Option<Message> {
     let bytes = match item {
         Outgoing::Message { bytes, hop: None } => bytes.clone(),

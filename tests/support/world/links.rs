@@ -127,8 +127,8 @@ impl World {
     }
 }
 
-/// What is due from one end to the other, messages that come together in one run as a transport's reader has them; the
-/// fault that ends the link.
+/// What is due from one end to the other, messages that come together in one run as a transport's reader has
+/// them; the fault that ends the link.
 fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option<String> {
     let mut run = Vec::new();
     for item in due(&mut from.flight, now) {

@@ -1,8 +1,8 @@
 //! `demo`: a Message Node and two runtimes on loopback, real sockets, and messages that move between paths.
 //!
 //! Alice writes to Bob. First by the Message Node; then she asks for a direct connection, and traffic moves
-//! there; in mid-traffic the connection is cut, traffic falls back, and moves again when the connection is back.
-//! Bob counts what he gets by the numbers in the messages: nothing here is taken on trust.
+//! there; in mid-traffic the connection is cut, traffic falls back, and moves again when the connection is
+//! back. Bob counts what he gets by the numbers in the messages: nothing here is taken on trust.
 
 mod audit;
 mod screen;

@@ -1,7 +1,7 @@
 //! `node`: a Message Node on the network, from its flags and file to an orderly end.
 //!
-//! The first line on stdout says where it listens, the last one that it has stopped. What a Message Node does is
-//! the library's.
+//! The first line on stdout says where it listens, the last one that it has stopped. What a Message Node does
+//! is the library's.
 
 mod exposition;
 mod scrape;

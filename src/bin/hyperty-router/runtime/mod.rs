@@ -34,8 +34,8 @@ use print::{Printer, Sources};
 const DRAIN: Duration = Duration::from_secs(5);
 /// For stdout's reader to take what is printed after that.
 const PRINT: Duration = Duration::from_secs(5);
-/// Messages that wait to be printed; plain ones are lost beyond, so there are as many as a Message Node holds for
-/// a session.
+/// Messages that wait to be printed; plain ones are lost beyond, so there are as many as a Message Node holds
+/// for a session.
 const PRINT_MESSAGES_MAX: usize = 1 << 20;
 /// Bytes of those messages.
 const PRINT_BYTES_MAX: usize = 64 << 20;

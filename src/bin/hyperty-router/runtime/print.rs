@@ -1,7 +1,7 @@
 //! What goes out on stdout, on a thread of its own: writing to a pipe blocks.
 //!
-//! **One line, one JSON object.** A message's bytes are printed as they came; only line ends between its tokens
-//! become blanks.
+//! **One line, one JSON object.** A message's bytes are printed as they came; only line ends between its
+//! tokens become blanks.
 
 use std::{
     future::{pending, poll_fn},

@@ -35,8 +35,8 @@ pub(super) struct World {
 /// What became of one line.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// The decision for each URL of `to`, from before the line took effect; none if it was no message or refused
-    /// as a whole.
+    /// The decision for each URL of `to`, from before the line took effect; none if it was no message or
+    /// refused as a whole.
     pub(super) targets: Vec<TargetReport>,
     /// What the runtime wrote because of it, in order.
     pub(super) emitted: Vec<Bytes>,
@@ -120,7 +120,8 @@ impl World {
         posted.map(|posted| (targets, posted.first_error().cloned()))
     }
 
-    /// A listener that takes everything; what is not a part of the runtime itself is a Hyperty or data object.
+    /// A listener that takes everything; what is not a part of the runtime itself is a Hyperty or data
+    /// object.
     fn listen(&mut self, url: Url) -> Result<(), Box<dyn Error>> {
         if url.address().is_bare() {
             return Err(format!("--listen {url}: nothing behind the domain to listen on").into());
@@ -149,8 +150,8 @@ impl World {
         }
     }
 
-    /// A stub for the Message Node of `domain`; beyond the bound, and for a domain that fits no stub's URL, our own
-    /// domain's stands in, as for a domain without one.
+    /// A stub for the Message Node of `domain`; beyond the bound, and for a domain that fits no stub's URL,
+    /// our own domain's stands in, as for a domain without one.
     fn add_node(&mut self, domain: &str) {
         let fits = self.ua.bus().own().runtime.join(&format!("protostub/{domain}")).is_ok();
         let room = self.domains.len() < limits::TRACE_DOMAINS_MAX;
