@@ -103,12 +103,11 @@ impl PostedBatch {
 
     /// Takes in the outcome of the next one.
     pub fn add(&mut self, outcome: Result<Posted, PostError>) {
-        match &outcome {
-            Ok(Posted { targets, refused }) if refused.is_empty() => match targets.as_slice() {
-                [Ok(sent)] => return self.count(sent.path, 1),
-                _ => {}
-            },
-            _ => {}
+        if let Ok(Posted { targets, refused }) = &outcome
+            && refused.is_empty()
+            && let [Ok(sent)] = targets.as_slice()
+        {
+            return self.count(sent.path, 1);
         }
         self.others.push((self.len(), outcome));
     }
