@@ -51,7 +51,8 @@ impl Avx2 {
     fn is_bracket(self, half: __m256i) -> __m256i {
         // The bit of lower case is all that tells `[` from `{` and `]` from `}`. Each byte is compared with
         // the bracket that ends in the same four bits; zero stands for none, and no byte is zero with that
-        // bit. SAFETY: `self` proves that the processor has AVX2.
+        // bit.
+        // SAFETY: `self` proves that the processor has AVX2.
         unsafe {
             let folded = _mm256_or_si256(half, _mm256_set1_epi8(0x20));
             let brackets = _mm_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x7b, 0, 0x7d, 0, 0);
