@@ -16,15 +16,17 @@ pub const FIB_BATCH_MAX: usize = 32;
 /// Hashed prefixes that one batched look-up holds on its stack; a batch of deep addresses is cut before
 /// it needs more. Room for five prefixes an address in a full batch, and for the deepest address twice.
 pub const FIB_PREFIXES_IN_FLIGHT_MAX: usize = 160;
-/// Bytes of the nodes, the lists of entries and the directory of one FIB, at most: what 28 bits count in units of
-/// 16. At some 65 bytes for a usual name this is some 60 million prefixes. Names of all lengths in equal numbers fill it
+/// Bytes of the nodes, the lists of entries and the directory of one FIB, at most: what 28 bits count in
+/// units of
+/// 16. At some 65 bytes for a usual name this is some 60 million prefixes. Names of all lengths in equal
+///     numbers fill it
 /// earlier: each size has chunks of its own.
 pub const FIB_ARENA_BYTES_MAX: usize = 4 << 30;
 /// What of that may be filled with the addresses of others: sessions and remote runtimes. The rest is
 /// more than one request of theirs can need, each of its addresses deep.
 pub const FIB_ARENA_BYTES_FOR_OTHERS: usize = FIB_ARENA_BYTES_MAX / 4 * 3;
-/// Nodes that a bulk load makes room for on the word of its iterator, before it has seen them: a directory of some
-/// 250 MB. What comes beyond makes its room as it comes.
+/// Nodes that a bulk load makes room for on the word of its iterator, before it has seen them: a directory of
+/// some 250 MB. What comes beyond makes its room as it comes.
 pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
@@ -41,32 +43,32 @@ pub const TO_URLS_MAX: usize = 1_024;
 pub const HANDOVER_WINDOW_BYTES: usize = 8 << 20;
 /// Unacknowledged messages of one stream, whatever their size; bounds the places of the hold-back.
 pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
-/// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much as
-/// a few messages, and shared by so many it costs each next to nothing.
+/// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much
+/// as a few messages, and shared by so many it costs each next to nothing.
 pub const HANDOVER_ACK_EVERY: u64 = 256;
-/// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken, so that a
-/// sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
+/// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken,
+/// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
 pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
 /// Longest wait of an acknowledgement for more messages to share it.
 pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
 /// difference between two paths, short beside the deadline.
 pub const HANDOVER_GAP_WAIT: Duration = Duration::from_millis(200);
-/// Wait without progress before a sender asks by `marker`, and between repeats; four times this when nothing but a
-/// `base` is to be heard.
+/// Wait without progress before a sender asks by `marker`, and between repeats; four times this when nothing
+/// but a `base` is to be heard.
 pub const HANDOVER_PROBE_WAIT: Duration = Duration::from_secs(1);
 /// Wait before a full sink or a full listener is tried again, if nobody says earlier that it has room.
 pub const HANDOVER_ROOM_WAIT: Duration = Duration::from_millis(10);
 /// From acceptance until a numbered message that is not acknowledged ends in doubt or is returned.
 pub const HANDOVER_DEADLINE: Duration = Duration::from_secs(10);
-/// The end of the deadline that is kept for asking the receiver: what it has fenced by then is returned, and not in
-/// doubt. Some round trips by a slow Message Node.
+/// The end of the deadline that is kept for asking the receiver: what it has fenced by then is returned, and
+/// not in doubt. Some round trips by a slow Message Node.
 pub const HANDOVER_FENCE_WAIT: Duration = Duration::from_secs(1);
 /// Between two times that this is asked.
 pub const HANDOVER_FENCE_AGAIN: Duration = Duration::from_millis(200);
-/// Ranges of numbers in one control object: gaps that a receiver names at once, and fences that it remembers for a
-/// sender that has not heard of them. In [`HANDOVER_FENCE_WAIT`] a sender asks some five times; a control object with
-/// this many is still small.
+/// Ranges of numbers in one control object: gaps that a receiver names at once, and fences that it remembers
+/// for a sender that has not heard of them. In [`HANDOVER_FENCE_WAIT`] a sender asks some five times; a
+/// control object with this many is still small.
 pub const HANDOVER_RANGES_MAX: usize = 32;
 /// How long a barrier may hold numbered messages on a silent Message Node path; under the deadline, so that a
 /// dead Message Node never costs a message that the direct way could carry.
@@ -172,8 +174,8 @@ pub const FRAME_HEAD_BYTES_MAX: usize = 24;
 pub const WRITE_BATCH_ITEMS_MAX: usize = 64;
 /// Messages posted together that are read before the first of them is sent: as many as one write has.
 pub const POST_BURST: usize = 64;
-/// Bursts after which who posts in a row lets other tasks run: those that write out what was posted, some 100 kB of small
-/// messages, which fill several writes of the socket and are still in the processor's caches.
+/// Bursts after which who posts in a row lets other tasks run: those that write out what was posted, some 100
+/// kB of small messages, which fill several writes of the socket and are still in the processor's caches.
 pub const POST_BURSTS_IN_A_ROW: u32 = 4;
 /// Messages of one read that go into the hand-over under one lock: as many as one write has.
 pub const READ_BATCH_MESSAGES: usize = 64;
@@ -185,27 +187,28 @@ pub const COALESCED_BYTES_MAX: usize = 2 << 10;
 /// Bytes of a close reason that we send. A reason is for a log line.
 pub const CLOSE_REASON_BYTES_MAX: usize = 120;
 
-/// Bytes of a QUIC stream in flight to us, unread, unless configured otherwise: four of the largest messages, and
-/// 40 MB/s at a round trip of 100 ms.
+/// Bytes of a QUIC stream in flight to us, unread, unless configured otherwise: four of the largest messages,
+/// and 40 MB/s at a round trip of 100 ms.
 pub const QUIC_RECEIVE_WINDOW_BYTES: u32 = 4 << 20;
 /// Bytes of a QUIC stream from us, unacknowledged, unless configured otherwise. As the receive window.
 pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
-/// Bytes of the largest UDP payload that a path is tried for, unless configured otherwise. A path within one machine, or
-/// with jumbo frames, carries it, and needs a third of the packets then; any other stays at what it carries. Ten of
-/// them, which the system is given at once, are within what it takes; larger ones are worth little more, and each
-/// connection keeps the buffer of one.
+/// Bytes of the largest UDP payload that a path is tried for, unless configured otherwise. A path within one
+/// machine, or with jumbo frames, carries it, and needs a third of the packets then; any other stays at what
+/// it carries. Ten of them, which the system is given at once, are within what it takes; larger ones are
+/// worth little more, and each connection keeps the buffer of one.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
-/// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still in the
-/// processor's caches when they are decrypted, and the same memory serves the next ones.
+/// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still
+/// in the processor's caches when they are decrypted, and the same memory serves the next ones.
 pub const QUIC_RECEIVES_AT_ONCE: usize = 4;
-/// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it has
-/// neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement held back for
-/// 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a round trip of 100 ms.
+/// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it
+/// has neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement
+/// held back for 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a
+/// round trip of 100 ms.
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(150);
 /// Silence after which a QUIC peer counts as dead, unless configured otherwise.
 pub const QUIC_IDLE: Duration = Duration::from_millis(750);
-/// The shortest that can be configured for a runtime: less than a few round trips between cities, with a sign of life
-/// each fifth of it.
+/// The shortest that can be configured for a runtime: less than a few round trips between cities, with a sign
+/// of life each fifth of it.
 pub const QUIC_IDLE_MIN: Duration = Duration::from_millis(100);
 /// For one `dial` with all its candidates, and for one incoming handshake, unless configured otherwise.
 pub const QUIC_HANDSHAKE: Duration = Duration::from_secs(3);
@@ -222,8 +225,8 @@ pub const QUIC_ACCEPT_QUEUE: usize = 64;
 pub const WEBSOCKET_HANDSHAKE: Duration = Duration::from_secs(3);
 /// For the peer to answer a WebSocket close.
 pub const WEBSOCKET_CLOSE: Duration = Duration::from_secs(1);
-/// Between two looks at a silent socket on a client, unless configured otherwise. A Message Node that vanished is
-/// noticed within three of them.
+/// Between two looks at a silent socket on a client, unless configured otherwise. A Message Node that
+/// vanished is noticed within three of them.
 pub const WEBSOCKET_KEEP_ALIVE_CLIENT: Duration = Duration::from_secs(2);
 /// The same on a server, which has many sockets and can wait longer.
 pub const WEBSOCKET_KEEP_ALIVE_SERVER: Duration = Duration::from_secs(15);
@@ -308,8 +311,8 @@ pub const RECONNECT_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait before a stub connects again: a Message Node that is back is noticed by then.
 pub const RECONNECT_CEILING: Duration = Duration::from_secs(5);
 /// Frames that wait for one direct connection: enough to fill one write of the socket many times over, little
-/// enough that they are still in the processor's caches when they are written, and that what has to be sent again after
-/// a cut is soon sent.
+/// enough that they are still in the processor's caches when they are written, and that what has to be sent
+/// again after a cut is soon sent.
 pub const P2P_OUTBOX_MESSAGES: usize = 1_024;
 /// Bytes of those frames: four of the largest.
 pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
@@ -318,18 +321,19 @@ pub const P2P_OUTBOX_BYTES: usize = 4 << 20;
 pub const INTERFACES_POLL: Duration = Duration::from_secs(2);
 /// How long the endpoint may take to tell its peers that it goes.
 pub const P2P_CLOSE: Duration = Duration::from_millis(500);
-/// Events of a runtime that wait to be read: what a peer's window and a stub's queue give back when both end at
-/// once, and some more.
+/// Events of a runtime that wait to be read: what a peer's window and a stub's queue give back when both end
+/// at once, and some more.
 pub const RUNTIME_EVENTS_MAX: usize = 2 * HANDOVER_WINDOW_MESSAGES + STUB_QUEUE_MESSAGES;
 /// Bytes of the messages in those events: the same two, and as much again.
 pub const RUNTIME_EVENTS_BYTES: usize = 2 * (HANDOVER_WINDOW_BYTES + STUB_QUEUE_BYTES);
-/// The part of a runtime's shut-down that is kept for closing its sessions, at most; the rest is for draining.
+/// The part of a runtime's shut-down that is kept for closing its sessions, at most; the rest is for
+/// draining.
 pub const SHUT_DOWN_CLOSE: Duration = Duration::from_secs(1);
 /// How long somebody who waits for room waits before looking again without having been told.
 pub const PROGRESS_POLL: Duration = Duration::from_millis(5);
 
-/// Bytes of one input line of `trace` that are kept to be read: the largest message, its white space and a `hop`
-/// that will be refused. Of a longer line only the size is known.
+/// Bytes of one input line of `trace` that are kept to be read: the largest message, its white space and a
+/// `hop` that will be refused. Of a longer line only the size is known.
 pub const TRACE_LINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX + 4_096;
 /// Domains that `trace` plays a Message Node stub for; messages for further ones go by our own domain's.
 pub const TRACE_DOMAINS_MAX: usize = 65_536;

@@ -1,7 +1,7 @@
 //! A runtime whose way out is full: what is posted again when there is room, and what a shut-down tells.
 //!
-//! Method: a Message Node that nobody runs, so that its stub's queue fills to its bound, and a Hyperty that reads late;
-//! no clock is read.
+//! Method: a Message Node that nobody runs, so that its stub's queue fills to its bound, and a Hyperty that
+//! reads late; no clock is read.
 
 #![cfg(all(feature = "runtime", feature = "quic"))]
 
@@ -54,8 +54,8 @@ async fn a_full_target_doubles_no_other_and_nothing_ends_unsaid() {
     assert_eq!(told, taken);
 }
 
-/// Goal: a batch larger than the queue that it goes to arrives whole and in order while somebody reads, and what was
-/// wrong with single messages is told by their places.
+/// Goal: a batch larger than the queue that it goes to arrives whole and in order while somebody reads, and
+/// what was wrong with single messages is told by their places.
 #[tokio::test]
 async fn a_batch_waits_for_room_and_keeps_its_order() {
     let runtime = Url::parse("hyperty-runtime://example.org/1").unwrap();

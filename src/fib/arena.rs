@@ -14,7 +14,10 @@
 
 use std::{
     ptr,
-    sync::atomic::{AtomicPtr, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicPtr, Ordering},
+    },
 };
 
 use super::regions::{BLOCK_BYTES_MIN, Block, Regions, free_alone};
@@ -33,19 +36,40 @@ impl Record {
 
 /// From numbers to addresses: the half that readers share with the writer.
 pub(super) struct Arena {
-    chunks: [AtomicPtr<u8>; CHUNKS],
+    near: [AtomicPtr<u8>; CHUNKS_NEAR],
+    /// All others, by number too; only large tables have any.
+    far: OnceLock<Box<[AtomicPtr<u8>; CHUNKS]>>,
 }
 
 impl Arena {
     pub(super) fn new() -> Arena {
-        Arena { chunks: [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS] }
+        let near = [const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS_NEAR];
+        Arena { near, far: OnceLock::new() }
     }
 
     /// Where `record` stands, if it is one that is not freed; without meaning otherwise.
     #[inline]
     pub(super) fn at(&self, record: Record) -> *mut u8 {
-        let chunk = &self.chunks[(record.0 >> UNIT_BITS) as usize % CHUNKS];
+        let number = (record.0 >> UNIT_BITS) as usize;
+        let chunk = match self.near.get(number) {
+            Some(chunk) => chunk,
+            None => match self.far.get() {
+                Some(far) => &far[number % CHUNKS],
+                None => &self.near[0],
+            },
+        };
         chunk.load(Ordering::Acquire).wrapping_add((record.0 & UNIT_MASK) as usize * UNIT)
+    }
+
+    /// Makes a number lead to a chunk, or to none.
+    fn set(&self, number: u32, chunk: *mut u8) {
+        let number = number as usize;
+        let none = || Box::new([const { AtomicPtr::new(ptr::null_mut()) }; CHUNKS]);
+        let place = match self.near.get(number) {
+            Some(place) => place,
+            None => &self.far.get_or_init(none)[number],
+        };
+        place.store(chunk, Ordering::Release);
     }
 }
 
@@ -171,7 +195,7 @@ impl Allocator {
         if chunk.live == 0 && is_spare {
             class.with_room.retain(|other| *other != number);
             class.bytes -= chunk.memory.bytes;
-            arena.chunks[number as usize].store(ptr::null_mut(), Ordering::Release);
+            arena.set(number, ptr::null_mut());
             self.unused.push(number);
             let memory = chunk.memory;
             self.chunks[number as usize] = None;
@@ -205,7 +229,7 @@ impl Allocator {
         let chunk = Chunk { memory, class, live: 0, used: 0, free: Record::NONE };
         self.classes[class].bytes += memory.bytes;
         self.classes[class].with_room.push(number);
-        arena.chunks[number as usize].store(memory.memory.as_ptr(), Ordering::Release);
+        arena.set(number, memory.memory.as_ptr());
         self.chunks[number as usize] = Some(chunk);
         number
     }
@@ -284,6 +308,8 @@ const UNIT_BITS: u32 = 17;
 const UNIT_MASK: u32 = (1 << UNIT_BITS) - 1;
 const CHUNK_BITS: u32 = 11;
 const CHUNKS: usize = 1 << CHUNK_BITS;
+/// Chunks that a table has room to name from the start: a table of a few nodes should take a few kilobytes.
+const CHUNKS_NEAR: usize = 64;
 /// The first chunk of a class: a table of a few nodes should take a few kilobytes.
 const CHUNK_BYTES_MIN: usize = BLOCK_BYTES_MIN;
 /// The largest chunk, a huge page: of a large table it is a small part.

@@ -21,7 +21,14 @@ use crate::memory::prefetch;
 
 /// What the writer knows of the parts.
 pub(super) struct Growth {
-    parts: Box<[Part; PARTS]>,
+    parts: Parts,
+}
+
+/// The parts by the places of the array.
+enum Parts {
+    /// There is but one, as in any small table.
+    One(Part),
+    Many(Box<[Part; PARTS]>),
 }
 
 /// A run of places of the array that lead to the same lines.
@@ -56,17 +63,14 @@ impl<'a> Context<'a> {
 }
 
 impl Growth {
-    /// Bytes that the account itself takes.
-    pub(super) const FIXED_BYTES: usize = size_of::<[Part; PARTS]>();
-
     pub(super) fn new() -> Growth {
-        Growth { parts: Box::new([Part::EMPTY; PARTS]) }
+        Growth { parts: Parts::One(Part::EMPTY) }
     }
 
     /// True if there are no lines but the empty ones.
     pub(super) fn is_empty(&self) -> bool {
         // Parts grow and shrink, and go only all together.
-        self.parts[0].lines == Record::NONE
+        self.parts.at(0).lines == Record::NONE
     }
 
     /// Makes an empty directory ready for `nodes` nodes.
@@ -87,11 +91,11 @@ impl Growth {
     pub(super) fn put(&mut self, context: &mut Context<'_>, hash: Hash, slot: Slot) {
         loop {
             let first = self.first(hash);
-            let part = self.parts[first];
+            let part = self.parts.at(first);
             let lines = writers_lines(context.directory, hash);
             if !lines.is_empty_ones() && part.nodes < room(lines) {
                 lines.put(hash, slot);
-                self.parts[first].nodes += 1;
+                self.parts.at_mut(first).nodes += 1;
                 return;
             }
             self.grow(context, first, part, lines);
@@ -103,8 +107,8 @@ impl Growth {
         let first = self.first(hash);
         let lines = writers_lines(context.directory, hash);
         lines.take(hash, node);
-        self.parts[first].nodes -= 1;
-        let part = self.parts[first];
+        self.parts.at_mut(first).nodes -= 1;
+        let part = self.parts.at(first);
         if lines.count() > LINES_MIN && part.nodes * 4 < room(lines) {
             self.shrink(context, first, part, lines);
         }
@@ -114,7 +118,7 @@ impl Growth {
     /// caller's to see to, for all of them go.
     pub(super) fn clear(&mut self, directory: &Directory) {
         (0..PARTS).for_each(|part| directory.set_part(part, Lines::empty().tagged()));
-        *self.parts = [Part::EMPTY; PARTS];
+        self.parts = Parts::One(Part::EMPTY);
     }
 
     fn grow(&mut self, context: &mut Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
@@ -148,7 +152,7 @@ impl Growth {
 
     fn shrink(&mut self, context: &mut Context<'_>, first: usize, part: Part, lines: Lines<'_>) {
         let other = first ^ run(part.depth);
-        let beside = (part.depth > 0).then(|| self.parts[other]);
+        let beside = (part.depth > 0).then(|| self.parts.at(other));
         let joined = beside.filter(|beside| beside.depth == part.depth);
         let joined = joined.map(|beside| (beside.nodes + part.nodes) as usize);
         if let Some(nodes) = joined.filter(|nodes| *nodes < PART_NODES_MAX / 2) {
@@ -178,7 +182,7 @@ impl Growth {
         }
         let places = first..first + run(depth);
         let old = places.filter_map(|place| {
-            let part = self.parts[place];
+            let part = self.parts.at(place);
             (place & (run(part.depth) - 1) == 0).then_some(part.lines)
         });
         let old: SmallVec<[Record; 2]> = old.collect();
@@ -195,17 +199,15 @@ impl Growth {
         nodes: u32,
         (to, lines): (Lines<'_>, Record),
     ) {
-        for part in first..first + run(depth) {
-            context.directory.set_part(part, to.tagged());
-            self.parts[part] = Part { depth, ..Part::EMPTY };
-        }
-        self.parts[first] = Part { depth, nodes, lines };
+        (first..first + run(depth))
+            .for_each(|place| context.directory.set_part(place, to.tagged()));
+        self.parts.set(first, Part { depth, nodes, lines });
     }
 
     /// The first place of the run that `hash` falls into.
     fn first(&self, hash: Hash) -> usize {
         let part = part_of(hash);
-        part & !(run(self.parts[part].depth) - 1)
+        part & !(run(self.parts.at(part).depth) - 1)
     }
 }
 
@@ -228,6 +230,37 @@ fn copy_slots(context: &Context<'_>, from: Lines<'_>, mut put: impl FnMut(Hash, 
         let node = unsafe { Node::at(context.arena, slot.node()) };
         put(node.hash(tag), slot);
     });
+}
+
+impl Parts {
+    /// The part at a place; what is counted is right at the first place of its run only.
+    fn at(&self, place: usize) -> Part {
+        match self {
+            Parts::One(part) => *part,
+            Parts::Many(parts) => parts[place],
+        }
+    }
+
+    fn at_mut(&mut self, place: usize) -> &mut Part {
+        match self {
+            Parts::One(part) => part,
+            Parts::Many(parts) => &mut parts[place],
+        }
+    }
+
+    /// Makes `part` the one of the whole run that begins at `first`.
+    fn set(&mut self, first: usize, part: Part) {
+        if part.depth == 0 {
+            *self = Parts::One(part);
+            return;
+        }
+        if let Parts::One(old) = self {
+            *self = Parts::Many(Box::new([*old; PARTS]));
+        }
+        if let Parts::Many(parts) = self {
+            parts[first..first + run(part.depth)].fill(part);
+        }
+    }
 }
 
 /// Gives up lines that no part leads to any more.

@@ -387,8 +387,8 @@ fn context<'a>(
     Context { directory: &table.directory, arena: &table.arena, allocator, retired }
 }
 
-/// The shared part, and the writer's account of the directory.
-const FIXED_BYTES: usize = size_of::<Table>() + Growth::FIXED_BYTES;
+/// The shared part.
+const FIXED_BYTES: usize = size_of::<Table>();
 
 #[cfg(test)]
 mod tests {

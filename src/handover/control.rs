@@ -29,13 +29,13 @@ pub(super) enum Control {
     Marked { stream: u128, mark: u64 },
     /// Everything up to `number` is done with; what lies from `base` on, the listener took.
     Ack { stream: u128, number: u64, base: u64 },
-    /// I have everything up to `number`, and nothing from there to `next` (0: to the end), nor what lies in `gaps`
-    /// (first and last, ascending).
+    /// I have everything up to `number`, and nothing from there to `next` (0: to the end), nor what lies in
+    /// `gaps` (first and last, ascending).
     Have { stream: u128, number: u64, next: u64, gaps: Ranges },
     /// What lies below `number` is given up; what became of it from `from` on?
     Base { stream: u128, from: u64, number: u64 },
-    /// From `from` to before `number` the listener took all but what lies in `lost` (first and last, ascending),
-    /// which it will never get.
+    /// From `from` to before `number` the listener took all but what lies in `lost` (first and last,
+    /// ascending), which it will never get.
     Fenced { stream: u128, from: u64, number: u64, lost: Ranges },
     /// I know no such stream.
     Unknown { stream: u128 },

@@ -38,7 +38,8 @@ pub struct RunTaken {
 /// How an accepted numbered message ended, if not delivered; those are only counted.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// It was never sent, or the receiver confirmed that it has fenced it: it is not delivered, and never will be.
+    /// It was never sent, or the receiver confirmed that it has fenced it: it is not delivered, and never
+    /// will be.
     Returned {
         /// 503.
         code: u16,

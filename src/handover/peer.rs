@@ -102,8 +102,9 @@ impl Peer {
         self.with_sender(|sender| sender.send(delivery, stub, now))
     }
 
-    /// Sends messages one behind the other, as [`Peer::send`] would and under one lock, from the front of `run` for as
-    /// long as they are accepted and take the same way. Their places are `None` then; the others are left.
+    /// Sends messages one behind the other, as [`Peer::send`] would and under one lock, from the front of
+    /// `run` for as long as they are accepted and take the same way. Their places are `None` then; the others
+    /// are left.
     ///
     /// # Errors
     /// As [`Peer::send`], for the first one, which has no outcome then.
@@ -118,10 +119,10 @@ impl Peer {
 
     /// Takes a message that arrived from the remote runtime; hands to `deliver` whatever is due.
     ///
-    /// A plain message goes to `deliver` at once. A numbered one is delivered in its turn, under the lock of what
-    /// arrives, so `deliver` must not call back into what arrives at this peer. `Full` from `deliver` stops the
-    /// stream until the next time-out; `Closed` counts as taken (the caller answers for it). For a direct
-    /// message `hop.stream` may be 0: the one that the link announced last.
+    /// A plain message goes to `deliver` at once. A numbered one is delivered in its turn, under the lock of
+    /// what arrives, so `deliver` must not call back into what arrives at this peer. `Full` from `deliver`
+    /// stops the stream until the next time-out; `Closed` counts as taken (the caller answers for it). For a
+    /// direct message `hop.stream` may be 0: the one that the link announced last.
     ///
     /// # Errors
     /// For a plain message, what `deliver` said.
@@ -137,8 +138,9 @@ impl Peer {
         Ok(())
     }
 
-    /// The same for messages that arrived one behind the other, under one lock. What is in order is given to `deliver`
-    /// together: it takes from the front until a listener is full, and leaves the rest in its places. Leaves `None`s.
+    /// The same for messages that arrived one behind the other, under one lock. What is in order is given to
+    /// `deliver` together: it takes from the front until a listener is full, and leaves the rest in its
+    /// places. Leaves `None`s.
     ///
     /// A plain message among them is given to `deliver` in its place, and whether it was taken is lost.
     pub fn receive_run(
@@ -210,8 +212,8 @@ impl Peer {
         });
     }
 
-    /// The remote runtime is this incarnation: its connection has proved it. If it was another, both streams end,
-    /// and nothing is resent; true then.
+    /// The remote runtime is this incarnation: its connection has proved it. If it was another, both streams
+    /// end, and nothing is resent; true then.
     pub fn set_incarnation(&self, incarnation: u128, now: Instant) -> bool {
         let (is_new, epoch, posts) =
             self.with_receiver(|receiver| receiver.set_incarnation(incarnation, now));
@@ -315,7 +317,8 @@ impl Peer {
         self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));
     }
 
-    /// Tells the remote runtime that nobody here knows `stream`: it was given by an earlier life of this runtime.
+    /// Tells the remote runtime that nobody here knows `stream`: it was given by an earlier life of this
+    /// runtime.
     pub fn say_unknown(&self, stream: u128) {
         let control = Control::Unknown { stream };
         self.with_sender(|sender| sender.ways.send_control(&control, Reach::One));

@@ -134,7 +134,8 @@ impl Receiver {
         posts
     }
 
-    /// The same for messages that arrived one behind the other: what is in order is delivered together. Leaves `None`s.
+    /// The same for messages that arrived one behind the other: what is in order is delivered together.
+    /// Leaves `None`s.
     ///
     /// A plain message is delivered in its place, and nobody hears whether a listener took it.
     pub(super) fn receive_run(

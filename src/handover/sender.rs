@@ -1,8 +1,8 @@
 //! The sending half of a peer: gives numbers, pushes, resends, gives up. It knows nothing of what arrives
 //! except the control words for a sender.
 //!
-//! `words` holds what is heard from the receiver and said to it, `due` what happens as time goes by, `pump` how what was
-//! accepted is pushed, `run` how messages are accepted that come together.
+//! `words` holds what is heard from the receiver and said to it, `due` what happens as time goes by, `pump`
+//! how what was accepted is pushed, `run` how messages are accepted that come together.
 
 mod due;
 mod pump;
@@ -97,7 +97,8 @@ impl Sender {
         // A direct way that is closed under us leaves the stub.
         if way == Way::Direct {
             let direct = self.ways.direct.as_ref().ok_or(SendError::NoWay)?;
-            // In a place of its own, where it is left if it is not taken: a clone would cost it its sole ownership.
+            // In a place of its own, where it is left if it is not taken: a clone would cost it its sole
+            // ownership.
             let mut place = [Some(delivery)];
             match (direct.sink.push_in_order(&mut place), lane, place) {
                 (Err(Refusal::Closed), Some(_), [Some(left)]) => delivery = left,

@@ -137,8 +137,8 @@ impl Stream {
         self.note_gap(now);
     }
 
-    /// Nothing below `number` is delivered any more, and `from` on is spoken of. Returns how many that were held
-    /// back fall to it.
+    /// Nothing below `number` is delivered any more, and `from` on is spoken of. Returns how many that were
+    /// held back fall to it.
     pub(super) fn fence(
         &mut self,
         from: u64,
@@ -231,8 +231,8 @@ impl Stream {
         Some(Control::Have { stream: self.id, number, next, gaps })
     }
 
-    /// What is missing up to the highest number that is known to have been sent, from below; as many ranges as one
-    /// `have` names.
+    /// What is missing up to the highest number that is known to have been sent, from below; as many ranges
+    /// as one `have` names.
     fn gaps(&self) -> Ranges {
         let mut gaps = Ranges::new();
         let mut number = self.received + 1;

@@ -189,7 +189,8 @@ impl Window {
         self.next().is_some()
     }
 
-    /// So many of what [`Window::next_lanes`] gave were taken by a sink. Returns how many of them for another time.
+    /// So many of what [`Window::next_lanes`] gave were taken by a sink. Returns how many of them for another
+    /// time.
     pub(super) fn advance(&mut self, count: usize) -> u64 {
         let count = count as u64;
         match self.again.front_mut() {
@@ -215,9 +216,9 @@ impl Window {
         self.again.clear();
     }
 
-    /// The receiver lacks what follows `number`, to before `next` (0: to the end), and what lies in `gaps`. True if
-    /// anything is to be sent again now; a repeat of the same question is answered with growing waits, every other
-    /// time not by the direct way.
+    /// The receiver lacks what follows `number`, to before `next` (0: to the end), and what lies in `gaps`.
+    /// True if anything is to be sent again now; a repeat of the same question is answered with growing
+    /// waits, every other time not by the direct way.
     pub(super) fn asked(
         &mut self,
         (number, next): (u64, u64),
@@ -247,8 +248,8 @@ impl Window {
         !self.again.is_empty()
     }
 
-    /// Everything up to `number` was taken, if it lies at `base` or above or was not given up. Returns how many messages
-    /// that is news for.
+    /// Everything up to `number` was taken, if it lies at `base` or above or was not given up. Returns how
+    /// many messages that is news for.
     pub(super) fn acknowledge(&mut self, number: u64, base: u64, now: Instant) -> u64 {
         let mut count = 0;
         if !self.fencing.is_empty() {

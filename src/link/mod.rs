@@ -24,8 +24,8 @@ use crate::{
 pub struct LinkId(pub u32);
 
 impl LinkId {
-    /// The mark of a message that came by a link from which it has no right to come: it takes its place in its
-    /// stream, so that nothing behind it waits, and is dropped where it would be delivered.
+    /// The mark of a message that came by a link from which it has no right to come: it takes its place in
+    /// its stream, so that nothing behind it waits, and is dropped where it would be delivered.
     pub const FORGED: LinkId = LinkId(u32::MAX);
 }
 
@@ -78,8 +78,9 @@ pub struct Delivery {
 
 /// Something that takes messages: a listener, a stub's queue, a session.
 ///
-/// **A sink never blocks and never waits**: what it cannot take, it refuses at once. It is dropped some time after it
-/// was removed, on any thread that routes or edits, maybe under a lock of the router's: its `Drop` must not call back.
+/// **A sink never blocks and never waits**: what it cannot take, it refuses at once. It is dropped some time
+/// after it was removed, on any thread that routes or edits, maybe under a lock of the router's: its `Drop`
+/// must not call back.
 pub trait Sink: Send + Sync {
     /// Takes the message or says why not.
     ///
@@ -87,14 +88,14 @@ pub trait Sink: Send + Sync {
     /// [`Refusal`]; the message is then the caller's to account for.
     fn push(&self, delivery: Delivery) -> Result<(), Refusal>;
 
-    /// True if pushing does nothing but queue and wake the drainer, so that nobody can tell when within a batch it was done. Only then
-    /// [`Sink::push_run`] is called.
+    /// True if pushing does nothing but queue and wake the drainer, so that nobody can tell when within a
+    /// batch it was done. Only then [`Sink::push_run`] is called.
     fn is_queue(&self) -> bool {
         false
     }
 
-    /// Takes every message of `run`, in order, as [`Sink::push`] would one by one; `refused` gets the place in `run`
-    /// and the reason of each that is not taken.
+    /// Takes every message of `run`, in order, as [`Sink::push`] would one by one; `refused` gets the place
+    /// in `run` and the reason of each that is not taken.
     fn push_run(&self, run: &mut [Option<Delivery>], refused: &mut dyn FnMut(usize, Refusal)) {
         for (at, delivery) in run.iter_mut().enumerate() {
             if let Some(Err(refusal)) = delivery.take().map(|delivery| self.push(delivery)) {
@@ -103,8 +104,8 @@ pub trait Sink: Send + Sync {
         }
     }
 
-    /// Takes messages from the front of `run`, in order, until one is refused. That one and what stands behind it are left
-    /// in their places; every place before is `None` then.
+    /// Takes messages from the front of `run`, in order, until one is refused. That one and what stands
+    /// behind it are left in their places; every place before is `None` then.
     ///
     /// # Errors
     /// Why not all were taken.

@@ -67,8 +67,8 @@ impl<T: Weigh> Outbox<T> {
         Ok(())
     }
 
-    /// Puts the items of `run` at the end, in order and under one lock; `refused` is told the place and the reason of
-    /// each that is not taken, and must not come back to this queue. Leaves `None`s.
+    /// Puts the items of `run` at the end, in order and under one lock; `refused` is told the place and the
+    /// reason of each that is not taken, and must not come back to this queue. Leaves `None`s.
     pub fn push_run(&self, run: &mut [Option<T>], refused: &mut dyn FnMut(usize, Refusal)) {
         let mut inner = self.inner.lock();
         let queued = inner.items.len();
@@ -84,8 +84,8 @@ impl<T: Weigh> Outbox<T> {
         drainer.into_iter().for_each(Waker::wake);
     }
 
-    /// Puts the items of `run` at the end, in order and under one lock, until one finds no room; that one and what
-    /// stands behind it are left.
+    /// Puts the items of `run` at the end, in order and under one lock, until one finds no room; that one and
+    /// what stands behind it are left.
     ///
     /// # Errors
     /// As [`Outbox::push`], if not all were taken.
@@ -122,8 +122,8 @@ impl<T: Weigh> Outbox<T> {
         Ok(())
     }
 
-    /// Moves up to `max` items into `into`, or leaves the waker of `context` to be woken by the next push or by
-    /// [`Outbox::close`].
+    /// Moves up to `max` items into `into`, or leaves the waker of `context` to be woken by the next push or
+    /// by [`Outbox::close`].
     pub fn poll_drain(
         &self,
         context: &mut Context<'_>,

@@ -49,9 +49,9 @@ pub struct RuntimeConfig {
     pub p2p_address: Option<IpAddr>,
     /// Generic segmentation offload of QUIC; some network cards break on it.
     pub segmentation_offload: bool,
-    /// Silence after which a peer of a direct connection counts as dead; a fifth of it lies between two signs of life.
-    /// Some more than the default of 750 ms spares connections where processes wait that long for a processor. The
-    /// shorter one of the two sides' holds.
+    /// Silence after which a peer of a direct connection counts as dead; a fifth of it lies between two signs
+    /// of life. Some more than the default of 750 ms spares connections where processes wait that long for a
+    /// processor. The shorter one of the two sides' holds.
     pub p2p_idle: Duration,
 }
 
@@ -184,8 +184,8 @@ fn random() -> u128 {
 
 #[cfg(all(test, feature = "quic"))]
 mod tests {
-    //! Goal: the time-outs of direct connections are those of [`QuicConfig`] unless others are chosen, and what would
-    //! cut the living is refused.
+    //! Goal: the time-outs of direct connections are those of [`QuicConfig`] unless others are chosen, and
+    //! what would cut the living is refused.
 
     use super::*;
 

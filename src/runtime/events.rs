@@ -57,8 +57,8 @@ impl Weigh for Event {
     }
 }
 
-/// The receiving end. Events that nobody reads are dropped beyond the bound, with a line in the log; the bound
-/// is wide enough for all that one peer's end can give back at once.
+/// The receiving end. Events that nobody reads are dropped beyond the bound, with a line in the log; the
+/// bound is wide enough for all that one peer's end can give back at once.
 #[derive(Debug)]
 pub struct Events(Arc<Outbox<Event>>);
 

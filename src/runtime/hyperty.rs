@@ -10,8 +10,8 @@ use crate::{
 
 /// A Hyperty that lives in this runtime. Take its messages out with [`Hyperty::next`] or in batches.
 ///
-/// Its queue is bounded. When it is full, numbered messages wait with their sender's window, and plain ones are
-/// refused with 503.
+/// Its queue is bounded. When it is full, numbered messages wait with their sender's window, and plain ones
+/// are refused with 503.
 #[derive(Debug)]
 pub struct Hyperty {
     key: ListenerKey,
@@ -28,15 +28,16 @@ impl Hyperty {
         self.key.url()
     }
 
-    /// The next message; `None` when the Hyperty was removed, or its runtime is gone, and its queue is empty. Cancel-safe.
+    /// The next message; `None` when the Hyperty was removed, or its runtime is gone, and its queue is empty.
+    /// Cancel-safe.
     pub async fn next(&self) -> Option<Delivery> {
         let mut one = Vec::with_capacity(1);
         self.next_batch(&mut one, 1).await;
         one.pop()
     }
 
-    /// Moves up to `max` messages that are there into `into`, waiting for the first; how many. 0 when the Hyperty was
-    /// removed and its queue is empty. Cancel-safe.
+    /// Moves up to `max` messages that are there into `into`, waiting for the first; how many. 0 when the
+    /// Hyperty was removed and its queue is empty. Cancel-safe.
     pub async fn next_batch(&self, into: &mut Vec<Delivery>, max: usize) -> usize {
         poll_fn(|context| match self.inbox.poll_drain(context, into, max) {
             Poll::Ready(Drained::Items(count)) => Poll::Ready(count),

@@ -1,8 +1,8 @@
 //! A runtime over real sockets: the RuntimeUA driven by tokio.
 //!
 //! It joins what the modules below it keep apart: the control plane ([`RuntimeUa`]), the sessions with the
-//! Message Nodes (WebSocket) and the direct connections (QUIC). What a message means is decided below; here are
-//! only tasks, clocks and sockets.
+//! Message Nodes (WebSocket) and the direct connections (QUIC). What a message means is decided below; here
+//! are only tasks, clocks and sockets.
 //!
 //! ```text
 //!   Hyperties ──post──► MessageBus ──► Peer ──► outbox ──► QUIC task        one for each connection
@@ -131,8 +131,8 @@ impl Runtime {
         &self.bus
     }
 
-    /// Adds a Hyperty (or data object) that lives here: it listens on `url` and below, is registered at the domain
-    /// registry, and connected runtimes learn of it. Its messages wait in its own bounded queue.
+    /// Adds a Hyperty (or data object) that lives here: it listens on `url` and below, is registered at the
+    /// domain registry, and connected runtimes learn of it. Its messages wait in its own bounded queue.
     pub fn add_hyperty(&self, url: Url) -> Hyperty {
         let inbox =
             Arc::new(Outbox::new(limits::HYPERTY_QUEUE_MESSAGES, limits::HYPERTY_QUEUE_BYTES));
@@ -146,8 +146,8 @@ impl Runtime {
         Hyperty::new(key, inbox)
     }
 
-    /// The same with a sink of the caller's own, called by whichever thread has a message for it, with locks of the
-    /// runtime held: **it must be a queue**. One that calls back into the runtime may never return.
+    /// The same with a sink of the caller's own, called by whichever thread has a message for it, with locks
+    /// of the runtime held: **it must be a queue**. One that calls back into the runtime may never return.
     pub fn add_hyperty_sink(&self, url: Url, sink: Arc<dyn Sink>) -> ListenerKey {
         let key = self.bus.add_listener(url.clone(), None, sink);
         self.with_ua(|ua| ua.add_resource(url, Instant::now()));
@@ -184,9 +184,9 @@ impl Runtime {
         self.bus.post(message, Ingress::LOCAL, Instant::now())
     }
 
-    /// Posts a message, waiting while a queue or window on its way is full. Of an array `to`, only the copies that
-    /// found no room are posted again. Who posts in a loop lets the tasks that write the messages out run in
-    /// between, so that these are still at hand in the processor's caches when they leave.
+    /// Posts a message, waiting while a queue or window on its way is full. Of an array `to`, only the copies
+    /// that found no room are posted again. Who posts in a loop lets the tasks that write the messages out
+    /// run in between, so that these are still at hand in the processor's caches when they leave.
     ///
     /// # Errors
     /// [`PostError`], other than that something is full.
@@ -196,9 +196,10 @@ impl Runtime {
         self.post_message_when_room(message).await
     }
 
-    /// Posts messages one behind the other, waiting where a queue or window on the way of the next one is full: none
-    /// passes another. What they share is done once, so it costs less than [`Runtime::post_when_room`] for each; 64 at a
-    /// time are worth most of it. Dropped before its end, it has posted some of them.
+    /// Posts messages one behind the other, waiting where a queue or window on the way of the next one is
+    /// full: none passes another. What they share is done once, so it costs less than
+    /// [`Runtime::post_when_room`] for each; 64 at a time are worth most of it. Dropped before its end, it
+    /// has posted some of them.
     pub async fn post_batch_when_room(
         &self,
         messages: impl IntoIterator<Item = Bytes>,
@@ -300,8 +301,8 @@ impl Runtime {
         self.links.set_blackhole(swallow);
     }
 
-    /// Lets queues drain, then ends connections and sessions in order, all within `within` (and half a second for
-    /// the peers to be told). What is still under way then is told by [`Event::Undelivered`].
+    /// Lets queues drain, then ends connections and sessions in order, all within `within` (and half a second
+    /// for the peers to be told). What is still under way then is told by [`Event::Undelivered`].
     pub async fn shut_down(self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
         let drain = within - limits::SHUT_DOWN_CLOSE.min(within / 4);
@@ -339,8 +340,8 @@ impl Runtime {
         }
     }
 
-    /// Resolves when something has left a queue or a window after this was called; progress that nobody tells us of is
-    /// looked for after a while.
+    /// Resolves when something has left a queue or a window after this was called; progress that nobody tells
+    /// us of is looked for after a while.
     fn next_progress(&self) -> impl Future<Output = ()> + Send {
         let mut progress = Box::pin(self.shared.progress.clone().notified_owned());
         progress.as_mut().enable();

@@ -92,7 +92,8 @@ impl NodeStub {
         self.shared.progress.notify_waiters();
     }
 
-    /// Resolves when the session has ended, or at `deadline`. Gives back the plain messages that were not written.
+    /// Resolves when the session has ended, or at `deadline`. Gives back the plain messages that were not
+    /// written.
     pub(super) async fn ended_by(self, deadline: tokio::time::Instant) -> Vec<Message> {
         let NodeStub { queue, mut task, .. } = self;
         let unwritten = match tokio::time::timeout_at(deadline, &mut task.0).await {

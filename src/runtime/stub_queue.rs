@@ -74,8 +74,8 @@ impl StubQueue {
         self.queue.close();
     }
 
-    /// The messages that have waited for the deadline. Numbered ones are still in their peer's window, which decides
-    /// about them.
+    /// The messages that have waited for the deadline. Numbered ones are still in their peer's window, which
+    /// decides about them.
     pub(super) fn take_expired(&self, now: Instant) -> Vec<Message> {
         let mut expired = Vec::new();
         let deadline = limits::STUB_DEADLINE;

@@ -1,7 +1,7 @@
 //! Set-ups and the connections that came of them: one attempt for each generation.
 //!
-//! Here the machines of [`crate::p2p::setup`] are driven: what arrived is told to them, what they ask for is done, and
-//! each step of a connection is fired as a status event of its stub.
+//! Here the machines of [`crate::p2p::setup`] are driven: what arrived is told to them, what they ask for is
+//! done, and each step of a connection is fired as a status event of its stub.
 
 use std::{sync::Arc, time::Instant};
 

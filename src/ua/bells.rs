@@ -1,5 +1,5 @@
-//! Which peers have something to do earlier than the control plane knows: they ring, from any thread. Nobody is woken
-//! here, and no peer is looked at.
+//! Which peers have something to do earlier than the control plane knows: they ring, from any thread. Nobody
+//! is woken here, and no peer is looked at.
 
 use std::sync::{
     Arc,

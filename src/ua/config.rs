@@ -17,8 +17,8 @@ use crate::{
 pub enum Stubs {
     /// Ours: they signal and set connections up.
     Ours,
-    /// Played by somebody else, who sends their messages and status events; requests to them are answered
-    /// 200 at once, and the changes of a remote registry count as accepted with an empty list. `trace` runs so.
+    /// Played by somebody else, who sends their messages and status events; requests to them are answered 200
+    /// at once, and the changes of a remote registry count as accepted with an empty list. `trace` runs so.
     Played,
 }
 

@@ -1,7 +1,7 @@
 //! What comes in by links: decoded messages and control, on the data plane.
 //!
-//! A transport's reader owns one of these for each link and calls it from its own thread. Neither waits for the
-//! control plane.
+//! A transport's reader owns one of these for each link and calls it from its own thread. Neither waits for
+//! the control plane.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -293,8 +293,8 @@ impl NodeIngress {
         Ok(())
     }
 
-    /// Whose stream it is: of the peer that we gave it to, else (it will say `unknown`) of the runtime that `from`
-    /// lives in.
+    /// Whose stream it is: of the peer that we gave it to, else (it will say `unknown`) of the runtime that
+    /// `from` lives in.
     fn sender(&mut self, stream: u128, message: &Message) -> Option<Arc<Peer>> {
         if let Some(last) = self.last.as_ref().filter(|last| last.receives(stream)) {
             return Some(last.clone());

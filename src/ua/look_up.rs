@@ -1,6 +1,7 @@
 //! Unknown addresses: looked up behind the messages that go by Message Node, once for all who wait.
 //!
-//! Carries out step 5 of `resolve`. The message itself is never held back; what is learnt serves the next one.
+//! Carries out step 5 of `resolve`. The message itself is never held back; what is learnt serves the next
+//! one.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -121,8 +122,8 @@ impl RuntimeUa {
         self.request_connection(remote, now);
     }
 
-    /// A P2P stub of a runtime that is not known speaks of a hand-over: the runtime is known from now on, and control
-    /// goes from `ours` to the stub.
+    /// A P2P stub of a runtime that is not known speaks of a hand-over: the runtime is known from now on, and
+    /// control goes from `ours` to the stub.
     pub(super) fn meet_stub(&mut self, ours: &Url, theirs: &Url, now: Instant) -> Option<Url> {
         let remote = runtime_of_stub(theirs)?;
         let node = self.stub_towards(&remote)?;

@@ -3,12 +3,12 @@
 //! It owns the Registry's tables, the P2P Handler stub and the P2P Requester stubs, and carries out the page
 //! P2P Connection Messages: each of its messages is sent and handled here. It is driven from outside:
 //!
-//! * the data plane ([`MessageBus`]) puts [`Note`]s into its inbox; call [`RuntimeUa::handle_notes`] when it is
-//!   not empty;
+//! * the data plane ([`MessageBus`]) puts [`Note`]s into its inbox; call [`RuntimeUa::handle_notes`] when it
+//!   is not empty;
 //! * transports report by [`RuntimeUa::node_opened`], [`RuntimeUa::link_up`], [`RuntimeUa::link_down`];
 //! * time comes in as `now`; after every call ask [`RuntimeUa::poll_timeout`] again;
-//! * what it wants of a transport or has to tell comes out of [`RuntimeUa::poll_output`]; poll it until `None`
-//!   after every call.
+//! * what it wants of a transport or has to tell comes out of [`RuntimeUa::poll_output`]; poll it until
+//!   `None` after every call.
 //!
 //! Messages it writes go through the same MessageBus as everybody's.
 
@@ -176,8 +176,8 @@ impl RuntimeUa {
         &self.inbox
     }
 
-    /// Has `alarm` called when [`RuntimeUa::poll_timeout`] moved earlier by what the data plane did. Set it before
-    /// anything is connected.
+    /// Has `alarm` called when [`RuntimeUa::poll_timeout`] moved earlier by what the data plane did. Set it
+    /// before anything is connected.
     pub fn set_alarm(&mut self, alarm: Arc<dyn Fn() + Send + Sync>) {
         self.alarm = Some(alarm);
     }
@@ -226,8 +226,8 @@ impl RuntimeUa {
         self.outputs.pop_front()
     }
 
-    /// When [`RuntimeUa::handle_timeout`] is due next; may be early. Cost: what was touched since notes or time-outs were
-    /// handled last, however many remote runtimes there are.
+    /// When [`RuntimeUa::handle_timeout`] is due next; may be early. Cost: what was touched since notes or
+    /// time-outs were handled last, however many remote runtimes there are.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let rung = self.bells.rung();
         let rung = rung.iter().filter_map(|remote| self.remotes.get(remote)?.due());

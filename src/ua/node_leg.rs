@@ -1,7 +1,7 @@
 //! The way to the Message Nodes: stubs, the stubs' paths, registrations at the domain registry.
 //!
-//! Carries out "Add P2P Handler path", "Set P2P Requester routing path" and the requests that remove them. What
-//! a Message Node forgot (it restarted, the session was new) is said again.
+//! Carries out "Add P2P Handler path", "Set P2P Requester routing path" and the requests that remove them.
+//! What a Message Node forgot (it restarted, the session was new) is said again.
 
 use std::{sync::Arc, time::Instant};
 
@@ -23,8 +23,8 @@ pub(super) struct NodeLeg {
 }
 
 impl RuntimeUa {
-    /// Adds the MN stub for `domain`, whose queue is `sink`. What comes in by its session goes to what is given
-    /// back.
+    /// Adds the MN stub for `domain`, whose queue is `sink`. What comes in by its session goes to what is
+    /// given back.
     pub fn add_node(&mut self, domain: &str, sink: Arc<dyn Sink>) -> NodeIngress {
         let link = self.new_link();
         let url = self.config.runtime.join(&format!("protostub/{domain}"));
@@ -235,8 +235,8 @@ impl RuntimeUa {
         self.subscribe_path(&from, &handler, &source, Purpose::HandlerPath, now);
     }
 
-    /// "Set P2P Requester routing path", refused or unanswered. A connection needs the path too: control of the
-    /// hand-over comes by it.
+    /// "Set P2P Requester routing path", refused or unanswered. A connection needs the path too: control of
+    /// the hand-over comes by it.
     pub(super) fn retry_requester_path(
         &mut self,
         stub: &Url,
@@ -292,8 +292,8 @@ impl RuntimeUa {
         self.registered.values_mut().for_each(|confirmed| *confirmed = false);
     }
 
-    /// What the Message Node has not confirmed: it came up while the session was without a socket, or was under way on
-    /// one that broke. Said twice it does no harm.
+    /// What the Message Node has not confirmed: it came up while the session was without a socket, or was
+    /// under way on one that broke. Said twice it does no harm.
     fn say_what_was_missed(&mut self, now: Instant) {
         if !self.handler_path {
             self.add_handler_path(now);

@@ -43,8 +43,8 @@ pub(super) struct Remote {
     pub(super) epoch: u64,
     /// The stub whose connection carries messages, with the URL that `resolve` gives.
     pub(super) direct: Option<(Url, Url)>,
-    /// The MessageBus's listener on the p2p-connectionUrl of a Handler's connection, and its sink: messages go
-    /// this way.
+    /// The MessageBus's listener on the p2p-connectionUrl of a Handler's connection, and its sink: messages
+    /// go this way.
     pub(super) path_listener: Option<(ListenerKey, Arc<dyn Sink>)>,
     /// Our listener on `<remote>/registry/changes`, while we are subscribed or asking.
     pub(super) changes_listener: Option<ListenerKey>,
@@ -128,8 +128,8 @@ impl RuntimeUa {
         }
     }
 
-    /// `resolve` turns to the direct connection: the path's listeners stand. `path`: the p2p-connectionUrl of a
-    /// Handler's connection, the stub's URL of a Requester's.
+    /// `resolve` turns to the direct connection: the path's listeners stand. `path`: the p2p-connectionUrl of
+    /// a Handler's connection, the stub's URL of a Requester's.
     pub(super) fn turn_to_direct(&mut self, remote: &Url, path: &Url, now: Instant) {
         let has_list = self.has_list_of(remote);
         let Some(state) = self.remotes.get_mut(remote) else { return };
@@ -169,7 +169,8 @@ impl RuntimeUa {
         self.remotes.get(remote).is_some_and(|state| state.epoch == epoch)
     }
 
-    /// The direct connection is gone: the addresses go by Message Node again, what was learnt by it is retired.
+    /// The direct connection is gone: the addresses go by Message Node again, what was learnt by it is
+    /// retired.
     pub(super) fn turn_to_node(&mut self, remote: &Url, status: Status, now: Instant) {
         let Some(state) = self.remotes.get_mut(remote) else { return };
         state.direct = None;
@@ -242,8 +243,8 @@ impl RuntimeUa {
         }
     }
 
-    /// A plain message that a stub had taken could not be sent: it is told to its sender, if it is a request, and
-    /// to our owner.
+    /// A plain message that a stub had taken could not be sent: it is told to its sender, if it is a request,
+    /// and to our owner.
     pub fn return_message(&mut self, message: Message, code: u16, now: Instant) {
         self.bus.return_message(&message, code, now);
         self.tell_undelivered(message, code);
@@ -263,7 +264,8 @@ impl RuntimeUa {
         }
     }
 
-    /// The known remote runtime that `address` is a part of; the nearest, if one runtime's URL is below another's.
+    /// The known remote runtime that `address` is a part of; the nearest, if one runtime's URL is below
+    /// another's.
     pub(super) fn remote_over(&self, address: &Url) -> Option<Url> {
         let over = self.remotes.keys().filter(|of| of.address().covers(&address.address()));
         over.max_by_key(|of| of.as_str().len()).cloned()

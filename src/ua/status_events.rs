@@ -1,7 +1,7 @@
 //! Status events of the P2P stubs, and what the Registry does on each.
 //!
-//! Carries out "New P2P Connection event", "P2P Connection Update event", "Add Handler listener to minibus for
-//! new P2P Connection" and, of the page P2P Msg delivery, "P2P Connection Registration for Handler".
+//! Carries out "New P2P Connection event", "P2P Connection Update event", "Add Handler listener to minibus
+//! for new P2P Connection" and, of the page P2P Msg delivery, "P2P Connection Registration for Handler".
 
 use std::time::Instant;
 
@@ -21,8 +21,8 @@ use crate::{
 };
 
 impl RuntimeUa {
-    /// Fires an event from the sandbox of `stub` to `<stub>/status`. The first generation has the page's members
-    /// and no other; later ones carry their number.
+    /// Fires an event from the sandbox of `stub` to `<stub>/status`. The first generation has the page's
+    /// members and no other; later ones carry their number.
     pub(super) fn fire(
         &mut self,
         stub: &Url,
@@ -46,7 +46,8 @@ impl RuntimeUa {
         self.say(Unsaid { kind, stub: stub.clone(), body, ingress }, now);
     }
 
-    /// Posts an event, and keeps it for later if the inbox has no room: what a connection is must not be forgotten.
+    /// Posts an event, and keeps it for later if the inbox has no room: what a connection is must not be
+    /// forgotten.
     pub(super) fn say(&mut self, event: Unsaid, now: Instant) {
         let (from, to) = (event.stub.as_str(), format!("{}/status", event.stub));
         if !self.unsaid.is_empty()
@@ -152,8 +153,8 @@ impl RuntimeUa {
         }
     }
 
-    /// Generates the p2p-connectionUrl, listens on it at the MessageBus and has the Handler stub add it to its
-    /// MiniBus.
+    /// Generates the p2p-connectionUrl, listens on it at the MessageBus and has the Handler stub add it to
+    /// its MiniBus.
     fn add_handler_listener(&mut self, stub: &Url, remote: &Url, now: Instant) {
         let id = self.connection_id(stub, remote);
         let Ok(path) = stub.join(&id) else { return };

@@ -38,8 +38,8 @@ impl DeployedStub {
 }
 
 impl RuntimeUa {
-    /// Deploys a stub at `url`: a sandbox, the MessageBus listener into it, and the Registry's listener on its
-    /// status. Does nothing if it is there already.
+    /// Deploys a stub at `url`: a sandbox, the MessageBus listener into it, and the Registry's listener on
+    /// its status. Does nothing if it is there already.
     pub(super) fn deploy(&mut self, url: Url) {
         if self.stubs.contains_key(&url) {
             return;
@@ -52,8 +52,8 @@ impl RuntimeUa {
         self.stubs.insert(url, DeployedStub { sandbox, listeners });
     }
 
-    /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is deployed
-    /// if the stubs are played by somebody else.
+    /// How a message comes in whose sender is `from`: from the sandbox of the stub it belongs to, which is
+    /// deployed if the stubs are played by somebody else.
     pub fn ingress_of(&mut self, from: &Address<'_>) -> Ingress {
         if self.config.stubs == Stubs::Played
             && self.stubs.len() < limits::P2P_CONNECTIONS_MAX
@@ -143,8 +143,8 @@ impl RuntimeUa {
         }
     }
 
-    /// The other side's connection has ended. It tries again, if it can; if both had yielded to each other nobody
-    /// would, so our own Requester does too, a little later.
+    /// The other side's connection has ended. It tries again, if it can; if both had yielded to each other
+    /// nobody would, so our own Requester does too, a little later.
     pub(super) fn take_up_again(&mut self, remote: &Url, now: Instant) {
         let waits = |state: &Remote| state.requester.is_some() && state.retry_at.is_none();
         if self.remotes.get(remote).is_some_and(waits) && !self.has_connection(remote) {

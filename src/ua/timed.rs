@@ -1,9 +1,9 @@
 //! A map whose values have deadlines, ordered by them: the next one is known without looking at all.
 //!
 //! **Whoever may have changed a deadline is looked at again**: each mutable access marks its key, and until
-//! [`Timed::settle`] puts the marked ones in their place they are looked at one by one. What changes a deadline without
-//! the map's knowledge says so by [`Timed::touch`], at the latest when it becomes earlier. There is no clock here, and
-//! nobody is woken.
+//! [`Timed::settle`] puts the marked ones in their place they are looked at one by one. What changes a
+//! deadline without the map's knowledge says so by [`Timed::touch`], at the latest when it becomes earlier.
+//! There is no clock here, and nobody is woken.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -160,8 +160,8 @@ impl<K: Ord, V> Index<&K> for Timed<K, V> {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: the next deadline is never later than the true one, and after settling it is the true one, whatever was
-    //! done. Method: random edits, held against a look at all values.
+    //! Goal: the next deadline is never later than the true one, and after settling it is the true one,
+    //! whatever was done. Method: random edits, held against a look at all values.
 
     use std::{cell::Cell, time::Duration};
 

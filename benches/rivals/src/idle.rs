@@ -1,4 +1,5 @@
-//! What a live connection that carries nothing costs in memory, at the end that accepted and at the end that dialled.
+//! What a live connection that carries nothing costs in memory, at the end that accepted and at the end that
+//! dialled.
 //!
 //! One runtime, the hub, alone in its process, holds all connections; a second process has a runtime for each
 //! of them. What the hub's process grows by, divided by the connections, is the figure of its end.

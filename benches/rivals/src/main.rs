@@ -1,8 +1,8 @@
 //! The network rivals: what a message costs between two processes, by ours and by each of them.
 //!
-//! Run without arguments it is the driver: it starts the parties as processes of its own executable on loopback,
-//! all pinned to one core, measures in interleaved rounds, and writes a table of ratios. It is no test of
-//! what the rivals can do on a network, or with several cores.
+//! Run without arguments it is the driver: it starts the parties as processes of its own executable on
+//! loopback, all pinned to one core, measures in interleaved rounds, and writes a table of ratios. It is no
+//! test of what the rivals can do on a network, or with several cores.
 
 mod console;
 mod idle;

@@ -1,5 +1,5 @@
-//! How long a connection takes to be live, from the message that asks for it: in milliseconds on loopback, and in
-//! round trips between the two runtimes by Message Node.
+//! How long a connection takes to be live, from the message that asks for it: in milliseconds on loopback,
+//! and in round trips between the two runtimes by Message Node.
 //!
 //! The round trips are measured, not counted in the code: the same set-up is made with a known delay on each
 //! runtime's way to the Message Node, and what it takes longer is divided by what a round trip takes longer.

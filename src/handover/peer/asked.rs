@@ -52,8 +52,8 @@ impl Peer {
         self.sender.lock().pending()
     }
 
-    /// True if messages were accepted that wait for room in a sink. Whoever can wait does so then: what is not
-    /// written soon has left the processor's caches when it is.
+    /// True if messages were accepted that wait for room in a sink. Whoever can wait does so then: what is
+    /// not written soon has left the processor's caches when it is.
     pub fn has_backlog(&self) -> bool {
         self.sender.lock().has_backlog()
     }

@@ -1,4 +1,5 @@
-//! Accepting messages that are sent together: the same as one behind the other, with what they share done once.
+//! Accepting messages that are sent together: the same as one behind the other, with what they share done
+//! once.
 
 use std::{sync::Arc, time::Instant};
 
@@ -15,7 +16,8 @@ use crate::{
 };
 
 impl Sender {
-    /// Accepts messages from the front of `run` as long as they are accepted and take the same way; leaves the rest.
+    /// Accepts messages from the front of `run` as long as they are accepted and take the same way; leaves
+    /// the rest.
     pub(in crate::handover) fn send_run(
         &mut self,
         run: &mut [Option<Delivery>],
@@ -62,8 +64,8 @@ impl Sender {
         Ok(SentRun { count, path })
     }
 
-    /// Pushes what was just appended as it came, if the direct way waits for nothing else. What it does not take, the
-    /// pump finds in the window.
+    /// Pushes what was just appended as it came, if the direct way waits for nothing else. What it does not
+    /// take, the pump finds in the window.
     fn push_fresh(&mut self, run: &mut [Option<Delivery>]) {
         let (Some(window), Some(direct)) = (&mut self.window, &self.ways.direct) else { return };
         let first = run.first().and_then(|first| first.as_ref()?.hop).map(|hop| hop.number);

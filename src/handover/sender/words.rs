@@ -57,8 +57,8 @@ impl Sender {
         }
     }
 
-    /// `ack`: everything up to `number` is done with; no fence that the receiver has heard of reaches `base`, so what
-    /// lies from there on the listener took.
+    /// `ack`: everything up to `number` is done with; no fence that the receiver has heard of reaches `base`,
+    /// so what lies from there on the listener took.
     pub(in crate::handover) fn acknowledge(
         &mut self,
         (stream, number, base): (u128, u64, u64),
@@ -103,8 +103,8 @@ impl Sender {
         Ok(())
     }
 
-    /// `fenced`: the receiver's word on what we gave up, from `from` to before `number`; the listener took what is
-    /// not `lost`.
+    /// `fenced`: the receiver's word on what we gave up, from `from` to before `number`; the listener took
+    /// what is not `lost`.
     pub(in crate::handover) fn fenced(
         &mut self,
         (stream, from, number): (u128, u64, u64),

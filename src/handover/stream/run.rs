@@ -1,4 +1,5 @@
-//! Numbered messages that arrive together: what is in order goes to the listener as it came. Nothing is held back here.
+//! Numbered messages that arrive together: what is in order goes to the listener as it came. Nothing is held
+//! back here.
 
 use std::time::Instant;
 
@@ -9,8 +10,8 @@ use crate::{
     link::{Delivery, Weigh},
 };
 
-/// Where listeners take messages one behind the other, from the front until one is refused for want of room: that one and
-/// what is behind it are left in their places.
+/// Where listeners take messages one behind the other, from the front until one is refused for want of room:
+/// that one and what is behind it are left in their places.
 pub(in crate::handover) type DeliverRun<'a> =
     &'a mut dyn FnMut(&mut [Option<Delivery>]) -> RunTaken;
 
@@ -24,8 +25,9 @@ impl Stream {
         numbers.zip(self.taken + 1..).take_while(|(number, next)| number == next).count()
     }
 
-    /// Gives the listener `run`, which are the [`Stream::next_ones`]. The same as one by one: how many it took, and how
-    /// many of them found nobody. What it has no room for is left in its place, to be held back.
+    /// Gives the listener `run`, which are the [`Stream::next_ones`]. The same as one by one: how many it
+    /// took, and how many of them found nobody. What it has no room for is left in its place, to be held
+    /// back.
     pub(in crate::handover) fn take_run(
         &mut self,
         run: &mut [Option<Delivery>],

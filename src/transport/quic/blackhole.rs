@@ -37,8 +37,8 @@ impl Blackhole {
     }
 }
 
-/// `inner` behind the switch. It is given no more buffers at once than a processor's cache holds: each has room for as many
-/// datagrams as the system gathers.
+/// `inner` behind the switch. It is given no more buffers at once than a processor's cache holds: each has
+/// room for as many datagrams as the system gathers.
 pub(super) struct BlackholeSocket {
     pub(super) inner: Arc<dyn AsyncUdpSocket>,
     pub(super) switch: Blackhole,

@@ -1,4 +1,5 @@
-//! The SHA-256 of a public key, as signalling carries it. Not of a certificate: that may be renewed for the same key.
+//! The SHA-256 of a public key, as signalling carries it. Not of a certificate: that may be renewed for the
+//! same key.
 
 use std::{fmt, str::FromStr};
 

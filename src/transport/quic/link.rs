@@ -46,7 +46,8 @@ pub struct QuicLink {
 pub struct QuicHandle(Connection);
 
 impl QuicHandle {
-    /// Closes at once, telling the peer `reason`, cut at 120 bytes. What wasn't sent yet is not sent. Idempotent.
+    /// Closes at once, telling the peer `reason`, cut at 120 bytes. What wasn't sent yet is not sent.
+    /// Idempotent.
     pub fn close(&self, reason: &str) {
         self.0.close(CloseCode::Done.into(), cut(reason).as_bytes());
     }
@@ -81,9 +82,9 @@ impl QuicLink {
 
     /// Carries frames both ways until the connection ends; dropping the future closes it.
     ///
-    /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is closed and
-    /// empty, the connection is closed in order after the peer acknowledged all. `outbox` is left as it is when the
-    /// connection ends first; up to one batch taken out of it may not have been sent.
+    /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is
+    /// closed and empty, the connection is closed in order after the peer acknowledged all. `outbox` is left
+    /// as it is when the connection ends first; up to one batch taken out of it may not have been sent.
     pub async fn run<R: LinkReceiver>(self, outbox: Arc<Outbox<Outgoing>>, receiver: R) -> Ended {
         let QuicLink { connection, send, mut receive, payload_bytes_max, .. } = self;
         let writer = tokio::spawn(write(connection.0.clone(), send, outbox));

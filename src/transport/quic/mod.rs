@@ -1,8 +1,8 @@
 //! QUIC between runtimes: one endpoint for all connections of a runtime, one stream a connection.
 //!
 //! Both ends show a self-signed key, and each accepts only the key whose fingerprint came by signalling
-//! ([`Fingerprint`]). TLS 1.3 only, ALPN `hyperty-p2p/1`, no 0-RTT, no resumption. Which runtime stands behind a
-//! fingerprint, and what its messages mean, is not known here.
+//! ([`Fingerprint`]). TLS 1.3 only, ALPN `hyperty-p2p/1`, no 0-RTT, no resumption. Which runtime stands
+//! behind a fingerprint, and what its messages mean, is not known here.
 //!
 //! ```text
 //!  dial ──► handshake ◄── accept          each side pins the other's key

@@ -1,7 +1,7 @@
-//! Goal: by default a peer that is killed, so that nothing is sent any more and nobody is told, is noticed within a
-//! second, whatever was going on and whenever in its rhythm it dies; and one that lives is not mistaken for dead. Method:
-//! two endpoints of quinn with our configuration on a clock and a network of the test's own: [`Virtual`] runs the tasks,
-//! carries the datagrams and moves the time from event to event.
+//! Goal: by default a peer that is killed, so that nothing is sent any more and nobody is told, is noticed
+//! within a second, whatever was going on and whenever in its rhythm it dies; and one that lives is not
+//! mistaken for dead. Method: two endpoints of quinn with our configuration on a clock and a network of the
+//! test's own: [`Virtual`] runs the tasks, carries the datagrams and moves the time from event to event.
 
 use std::{
     collections::{BTreeMap, VecDeque},
