@@ -41,6 +41,9 @@ pub const TO_URLS_MAX: usize = 1_024;
 /// Unacknowledged bytes of one stream that a receiver allows unless configured otherwise, and so the most it
 /// ever holds back: some 20,000 messages of 400 bytes, a second of a fast path that lost its other path.
 pub const HANDOVER_WINDOW_BYTES: usize = 8 << 20;
+/// The largest number within a stream that control words may name: what a frame's head can carry, and far
+/// from where counting on would overflow.
+pub const HANDOVER_NUMBER_MAX: u64 = (1 << 62) - 1;
 /// Unacknowledged messages of one stream, whatever their size; bounds the places of the hold-back.
 pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
 /// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much
@@ -177,6 +180,10 @@ pub const POST_BURST: usize = 64;
 /// Bursts after which who posts in a row lets other tasks run: those that write out what was posted, some 100
 /// kB of small messages, which fill several writes of the socket and are still in the processor's caches.
 pub const POST_BURSTS_IN_A_ROW: u32 = 4;
+/// Waits that a burst makes for a peer that still holds messages not pushed yet, before it takes its turn
+/// beside them: others may post one by one and keep it so. Each ends with the next thing that leaves, or
+/// after 5 ms.
+pub const POST_BURST_WAITS_MAX: u32 = 16;
 /// Messages of one read that go into the hand-over under one lock: as many as one write has.
 pub const READ_BATCH_MESSAGES: usize = 64;
 /// Bytes gathered into one write, so that a batch of large messages doesn't hold its memory twice for long.

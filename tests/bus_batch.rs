@@ -6,6 +6,9 @@
 //! of all kinds that posting treats differently, one of them in batches; among the sinks are some that edit
 //! the bus or post themselves while they are given a message.
 
+#[path = "support/agreed.rs"]
+mod agreed;
+
 use std::{
     sync::{Arc, Mutex, Weak},
     time::Instant,
@@ -16,12 +19,15 @@ use hyperty_router::{
     address::Url,
     bus::{Burst, BusConfig, MessageBus, PostError, Posted, PostedBatch, Stopped},
     handover::Peer,
+    limits::POST_BURST_WAITS_MAX,
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Sink, Stub},
     message::Message,
     registry::{ListenerKey, Place},
     status::Status,
 };
 use proptest::prelude::*;
+
+use agreed::Agreed;
 
 const RUNTIME: &str = "hyperty-runtime://a/alice";
 const QUEUES: usize = 3;
@@ -383,4 +389,34 @@ fn who_was_full_is_said() {
     let posted = bus.post(Bytes::from_static(array), Ingress::LOCAL, now).expect("a message");
     let refused: Vec<_> = posted.refused.iter().map(|one| (one.target, one.by.as_str())).collect();
     assert_eq!(refused, [(0, "comm://a/both"), (1, "comm://a/small")]);
+}
+
+/// A burst waits for what its peer holds already, but not for ever: others may keep it so.
+#[test]
+fn a_burst_takes_its_turn_beside_others() {
+    const ROOM: usize = 8;
+    let (ours, theirs) = (RUNTIME, "hyperty-runtime://b/bob");
+    let (now, to) = (Instant::now(), "hyperty://b/bob");
+    let agreed = Agreed::new(ours, theirs, ROOM, now);
+    let bus = agreed.bus(&[Url::parse(to).expect("a URL")], true);
+    let message = || {
+        let text = format!(r#"{{"type":"update","from":"hyperty://a/alice","to":"{to}"}}"#);
+        Bytes::from(text)
+    };
+    while !agreed.ours.peer.has_backlog() {
+        bus.post(message(), Ingress::LOCAL, now).expect("a message");
+    }
+    let (mut burst, mut posted) = (Burst::new(Ingress::LOCAL), PostedBatch::default());
+    assert!(burst.fill(&bus, &mut [message(), message()].into_iter()));
+    for _ in 0..POST_BURST_WAITS_MAX {
+        let stopped = bus.post_burst(&mut burst, now, &mut posted);
+        assert!(matches!(stopped, Stopped::NoRoom), "{stopped:?}");
+        burst.has_waited();
+    }
+    let stopped = bus.post_burst(&mut burst, now, &mut posted);
+    assert!(matches!(stopped, Stopped::Done), "{stopped:?}");
+    assert!(agreed.ours.peer.has_backlog());
+    // The next one waits again.
+    assert!(burst.fill(&bus, &mut [message()].into_iter()));
+    assert!(matches!(bus.post_burst(&mut burst, now, &mut posted), Stopped::NoRoom));
 }

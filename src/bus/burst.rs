@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::{
     bus::{MessageBus, PostError, Posted, PostedBatch, post::to_address},
     fib::Match,
-    limits::POST_BURST,
+    limits::{POST_BURST, POST_BURST_WAITS_MAX},
     link::{Delivery, Ingress, Path, Refusal},
     message::{Kind, Message, To},
     registry::{Onward, resolve_found},
@@ -30,6 +30,8 @@ pub struct Burst {
     next: usize,
     /// What was wrong with those.
     errors: VecDeque<PostError>,
+    /// How often the caller has waited since it was filled.
+    waits: u32,
 }
 
 /// Why posting a burst has stopped.
@@ -48,14 +50,20 @@ pub enum Stopped {
 impl Burst {
     /// An empty one, for messages that are posted from `ingress`.
     pub fn new(ingress: Ingress) -> Self {
-        Burst { ingress, waiting: Vec::new(), next: 0, errors: VecDeque::new() }
+        Burst { ingress, waiting: Vec::new(), next: 0, errors: VecDeque::new(), waits: 0 }
+    }
+
+    /// Says that the caller has waited for room. After [`POST_BURST_WAITS_MAX`] times the burst goes beside
+    /// what its peer still holds, if there is room for it.
+    pub fn has_waited(&mut self) {
+        self.waits = self.waits.saturating_add(1);
     }
 
     /// Reads and checks what comes next out of `messages`, up to [`POST_BURST`]; false if there was none.
     /// What it held before must have been posted.
     pub fn fill(&mut self, bus: &MessageBus, messages: &mut impl Iterator<Item = Bytes>) -> bool {
         self.waiting.clear();
-        self.next = 0;
+        (self.next, self.waits) = (0, 0);
         for bytes in messages.take(POST_BURST) {
             let delivery = match self.read(bus, bytes) {
                 Ok(message) => Some(Delivery { message, ingress: self.ingress, hop: None }),
@@ -112,7 +120,8 @@ impl MessageBus {
                 return Stopped::Several(message);
             }
             let ingress = burst.ingress;
-            match self.post_stretch(burst.stretch(self), ingress, now) {
+            let may_wait = burst.waits < POST_BURST_WAITS_MAX;
+            match self.post_stretch(burst.stretch(self), ingress, may_wait, now) {
                 Ok((0, _)) => {}
                 Ok((count, path)) => {
                     posted.count(path, count);
@@ -142,6 +151,7 @@ impl MessageBus {
         &self,
         stretch: &mut [Option<Delivery>],
         ingress: Ingress,
+        may_wait: bool,
         now: Instant,
     ) -> Result<(usize, Path), NoRoom> {
         const BY_ITSELF: Result<(usize, Path), NoRoom> = Ok((0, Path::Local));
@@ -175,7 +185,7 @@ impl MessageBus {
             Onward::MessageNode { stub, peer: Some(peer), .. } => (peer, Some(stub)),
             _ => return BY_ITSELF,
         };
-        if peer.has_backlog() {
+        if may_wait && peer.has_backlog() {
             return Err(NoRoom);
         }
         match peer.send_run(stretch, stub, now) {

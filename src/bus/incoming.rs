@@ -41,7 +41,8 @@ impl MessageBus {
     ///
     /// # Errors
     /// [`Refusal::Full`] if there are listeners and every one was full: the caller may keep the message and
-    /// try again. Everything else ends here and is counted.
+    /// try again. [`Refusal::Closed`] if every one was closed, on its way out: the caller counts it.
+    /// Everything else ends here and is counted.
     pub fn deliver(&self, delivery: Delivery, now: Instant) -> Result<Incoming, Refusal> {
         let ingress = delivery.ingress;
         if ingress.link == LinkId::FORGED {

@@ -295,7 +295,7 @@ fn hand_over<'s>(
 ) -> Result<(), Refusal> {
     let mut sinks = sinks.peekable();
     let mut delivery = Some(delivery);
-    let mut outcome = Ok(());
+    let mut outcome = if sinks.peek().is_some() { Ok(()) } else { Err(Refusal::Closed) };
     while let Some(sink) = sinks.next() {
         let copy = match sinks.peek() {
             Some(_) => delivery.clone(),

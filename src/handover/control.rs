@@ -9,7 +9,7 @@ use simd_json::{
 };
 use smallvec::SmallVec;
 
-use crate::limits::HANDOVER_RANGES_MAX;
+use crate::limits::{HANDOVER_NUMBER_MAX, HANDOVER_RANGES_MAX};
 
 /// Ranges of numbers, each by its first and its last.
 pub(super) type Ranges = SmallVec<[(u64, u64); 2]>;
@@ -207,7 +207,8 @@ impl<'a> Members<'a> {
 
     fn number(&self, name: &'static str) -> Result<u64, ControlError> {
         let value = self.0.get(name).ok_or(ControlError::Missing { name })?;
-        value.as_u64().ok_or(ControlError::Wrong { name })
+        let number = value.as_u64().filter(|number| *number <= HANDOVER_NUMBER_MAX);
+        number.ok_or(ControlError::Wrong { name })
     }
 
     /// 0 if it is not there.

@@ -79,7 +79,8 @@ impl Peer {
         self.link
     }
 
-    /// Calls `alarm`, outside of all locks, whenever [`Peer::poll_timeout`] has moved earlier. Once only.
+    /// Calls `alarm` whenever [`Peer::poll_timeout`] has moved earlier, maybe under the lock of another
+    /// peer's receiver: it must take no lock but a leaf. Once only.
     pub fn set_alarm(&self, alarm: Box<dyn Fn() + Send + Sync>) {
         let _ = self.alarm.set(alarm);
     }

@@ -156,8 +156,10 @@ impl Runtime {
 
     /// Removes a Hyperty: nobody listens there any more, and everybody who was told is told so.
     pub fn remove_hyperty(&self, hyperty: &Hyperty) -> bool {
+        // First the way in: what comes between finds nobody, and is answered so.
+        let was_there = self.remove_hyperty_sink(hyperty.key());
         hyperty.close();
-        self.remove_hyperty_sink(hyperty.key())
+        was_there
     }
 
     /// The same for one that was added by [`Runtime::add_hyperty_sink`].
@@ -198,8 +200,10 @@ impl Runtime {
 
     /// Posts messages one behind the other, waiting where a queue or window on the way of the next one is
     /// full: none passes another. What they share is done once, so it costs less than
-    /// [`Runtime::post_when_room`] for each; 64 at a time are worth most of it. Dropped before its end, it
-    /// has posted some of them.
+    /// [`Runtime::post_when_room`] for each; 64 at a time are worth most of it. Beside others who post to the
+    /// same peer without a pause it waits some turns before each 64.
+    ///
+    /// Dropped before its end it has posted some of them, and has taken up to 64 more out of `messages`.
     pub async fn post_batch_when_room(
         &self,
         messages: impl IntoIterator<Item = Bytes>,
@@ -216,7 +220,10 @@ impl Runtime {
                     // Looked for once more, now that nothing that leaves is missed.
                     Stopped::NoRoom => match room.take() {
                         None => room = Some(self.next_progress()),
-                        Some(room) => room.await,
+                        Some(room) => {
+                            room.await;
+                            burst.has_waited();
+                        }
                     },
                     Stopped::Several(message) => {
                         posted.add(self.post_message_when_room(message).await);

@@ -56,7 +56,12 @@ impl MessageBus {
             let Some(delivery) = first.clone() else { break };
             match self.deliver(delivery, now) {
                 Ok(_) => {}
-                Err(Refusal::Closed) => taken.unheard += 1,
+                Err(Refusal::Closed) => {
+                    taken.unheard += 1;
+                    if let Some(unheard) = first.as_ref() {
+                        self.refused_plain(unheard, Refusal::Closed, now);
+                    }
+                }
                 Err(Refusal::Full { .. }) => break,
             }
             *first = None;
