@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let (stream, incarnation) = (0xab << 100, u128::MAX);
-        let (number, mark, upto, next, round, window) = (7, 8, u64::MAX, 10, 11, 12);
+        let (number, mark, upto, next, round, window) = (7, 8, HANDOVER_NUMBER_MAX, 10, 11, 12);
         let words = [
             Control::Hello { incarnation, known: None, challenge: Some(1), answer: None },
             Control::Hello { incarnation, known: Some(0), challenge: None, answer: Some(2) },
@@ -328,6 +328,10 @@ mod tests {
         for word in words {
             assert_eq!(Control::read(&word.to_string()), Ok(word));
         }
+        // Beyond it nobody comes by counting, and counting on would overflow.
+        let beyond = Control::Base { stream, from: 6, number: HANDOVER_NUMBER_MAX + 1 };
+        let wrong = ControlError::Wrong { name: "number" };
+        assert_eq!(Control::read(&beyond.to_string()), Err(wrong));
     }
 
     #[test]
