@@ -67,7 +67,8 @@ impl<'b> Batch<'b> {
     fn fill(&mut self, messages: &mut impl Iterator<Item = Bytes>) -> bool {
         self.deliveries.clear();
         for bytes in messages.take(FIB_BATCH_MAX) {
-            let delivery = match self.read(bytes) {
+            let before = self.deliveries.last().and_then(Option::as_ref);
+            let delivery = match self.bus.read_after(before, bytes) {
                 Ok(message) => Some(Delivery { message, ingress: self.ingress, hop: None }),
                 Err(error) => {
                     self.errors.push(error);
@@ -78,14 +79,6 @@ impl<'b> Batch<'b> {
         }
         self.errors.reverse();
         !self.deliveries.is_empty()
-    }
-
-    /// Reads a message and checks everything about it that needs no look-up.
-    fn read(&self, bytes: Bytes) -> Result<Message, PostError> {
-        let message = Message::parse_with(bytes, &self.bus.limits)?;
-        let before = self.deliveries.last().and_then(Option::as_ref);
-        self.bus.check_after(before.map(|before| &before.message), &message)?;
-        Ok(message)
     }
 
     fn post(

@@ -65,7 +65,8 @@ impl Burst {
         self.waiting.clear();
         (self.next, self.waits) = (0, 0);
         for bytes in messages.take(POST_BURST) {
-            let delivery = match self.read(bus, bytes) {
+            let before = self.waiting.last().and_then(Option::as_ref);
+            let delivery = match bus.read_after(before, bytes) {
                 Ok(message) => Some(Delivery { message, ingress: self.ingress, hop: None }),
                 Err(error) => {
                     self.errors.push_back(error);
@@ -75,13 +76,6 @@ impl Burst {
             self.waiting.push(delivery);
         }
         !self.waiting.is_empty()
-    }
-
-    fn read(&self, bus: &MessageBus, bytes: Bytes) -> Result<Message, PostError> {
-        let message = Message::parse_with(bytes, &bus.limits)?;
-        let before = self.waiting.last().and_then(Option::as_ref);
-        bus.check_after(before.map(|before| &before.message), &message)?;
-        Ok(message)
     }
 
     /// The messages from the next one on that go the same way as it, for nobody waits for one of them.

@@ -117,14 +117,21 @@ impl MiniBus {
     pub fn deliver_to_target(&self, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
         let mut found = Match::default();
-        match delivery.message.to() {
-            To::One(to) => {
-                let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
-                self.table.look_up(&at, &mut found, &guard);
-            }
-            To::Many(_) => return Err(Refusal::Closed),
-        }
+        self.look_up_target(&delivery, &mut found, &guard)?;
         self.deliver_found(&found, delivery, &guard)
+    }
+
+    /// Looks up the message's own `to`.
+    fn look_up_target(
+        &self,
+        delivery: &Delivery,
+        found: &mut Match,
+        guard: &Guard,
+    ) -> Result<(), Refusal> {
+        let To::One(to) = delivery.message.to() else { return Err(Refusal::Closed) };
+        let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
+        self.table.look_up(&at, found, guard);
+        Ok(())
     }
 
     /// Gives `delivery` to the listeners on `path` itself, and to nobody else: without one the path is gone.
@@ -191,13 +198,7 @@ impl MiniBus {
         for_each_stretch(run, alike, |first, stretch| {
             let guard = crossbeam_epoch::pin();
             let mut found = Match::default();
-            match first.message.to() {
-                To::One(to) => {
-                    let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
-                    self.table.look_up(&at, &mut found, &guard);
-                }
-                To::Many(_) => return Err(Refusal::Closed),
-            }
+            self.look_up_target(first, &mut found, &guard)?;
             let default = self.default_sink(&guard);
             self.deliver_run_found(&found, default, stretch, &guard)
         })

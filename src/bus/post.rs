@@ -171,11 +171,7 @@ impl MessageBus {
 
     /// The same after `before`, which was let through: what they have in common needs no second look.
     #[inline]
-    pub(super) fn check_after(
-        &self,
-        before: Option<&Message>,
-        message: &Message,
-    ) -> Result<(), PostError> {
+    fn check_after(&self, before: Option<&Message>, message: &Message) -> Result<(), PostError> {
         if message.hop().is_some() {
             return Err(PostError::HasHop);
         }
@@ -190,6 +186,18 @@ impl MessageBus {
             return Err(PostError::OwnVia);
         }
         Ok(())
+    }
+
+    /// Reads a message behind `before`, which was let through, and checks everything about it that needs no
+    /// look-up.
+    pub(super) fn read_after(
+        &self,
+        before: Option<&Delivery>,
+        bytes: Bytes,
+    ) -> Result<Message, PostError> {
+        let message = Message::parse_with(bytes, &self.limits)?;
+        self.check_after(before.map(|before| &before.message), &message)?;
+        Ok(message)
     }
 
     /// A message to one URL, to where `resolution` says.

@@ -9,13 +9,14 @@ use std::{
 use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
-    ua::{LinkFault, P2pIngress},
+    ua::P2pIngress,
 };
 
 use super::{
     party::{Flight, landed, launch},
     world::World,
 };
+use crate::take_run::take_run;
 
 /// A direct link between two process lives.
 pub(crate) struct Link {
@@ -360,17 +361,4 @@ impl World {
                     .all(|end| !end.deaf && !end.closed && end.life == self.parties[end.party].life)
         })
     }
-}
-
-/// What a transport's reader does with messages that came together. Leaves none of them.
-fn take_run(
-    ingress: &mut P2pIngress,
-    run: &mut Vec<(u64, Bytes)>,
-    now: Instant,
-) -> Result<(), LinkFault> {
-    for (number, bytes) in run.drain(..) {
-        ingress.gather(number, bytes, now)?;
-    }
-    ingress.hand_over(now);
-    Ok(())
 }

@@ -19,6 +19,8 @@ mod links;
 mod party;
 mod report;
 mod run;
+#[path = "../support/take_run.rs"]
+mod take_run;
 mod world;
 
 use std::sync::{

@@ -11,6 +11,8 @@
 mod links;
 #[path = "world/party.rs"]
 mod party;
+#[path = "take_run.rs"]
+mod take_run;
 
 use std::{
     collections::VecDeque,

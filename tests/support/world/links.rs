@@ -2,13 +2,12 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use bytes::Bytes;
 use hyperty_router::{
     link::{Outbox, Outgoing},
-    ua::{LinkFault, P2pIngress},
+    ua::P2pIngress,
 };
 
-use super::{Flight, LINK_LATENCY, Party, World, due};
+use super::{Flight, LINK_LATENCY, Party, World, due, take_run::take_run};
 
 /// A direct link between two runtimes.
 pub(crate) struct Link {
@@ -148,17 +147,4 @@ fn carry(from: &mut End, to: &mut End, now: Instant, moved: &mut bool) -> Option
         }
     }
     take_run(&mut to.ingress, &mut run, now).err().map(|fault| fault.to_string())
-}
-
-/// What a transport's reader does with messages that came together. Leaves none of them.
-fn take_run(
-    ingress: &mut P2pIngress,
-    run: &mut Vec<(u64, Bytes)>,
-    now: Instant,
-) -> Result<(), LinkFault> {
-    for (number, bytes) in run.drain(..) {
-        ingress.gather(number, bytes, now)?;
-    }
-    ingress.hand_over(now);
-    Ok(())
 }
