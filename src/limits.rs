@@ -53,7 +53,7 @@ pub const HANDOVER_ACK_EVERY: u64 = 256;
 /// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
 pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
 /// Longest wait of an acknowledgement for more messages to share it.
-pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
+pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(20);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
 /// difference between two paths, short beside the deadline.
 pub const HANDOVER_GAP_WAIT: Duration = Duration::from_millis(200);
@@ -204,6 +204,9 @@ pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
 /// it carries. Ten of them, which the system is given at once, are within what it takes; larger ones are
 /// worth little more, and each connection keeps the buffer of one.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
+/// Rounds among a connection's driver, reader and writer before other tasks have their turn: a message that
+/// arrives, is answered and leaves takes two.
+pub const QUIC_ROUNDS_A_TURN: u32 = 4;
 /// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still
 /// in the processor's caches when they are decrypted, and the same memory serves the next ones.
 pub const QUIC_RECEIVES_AT_ONCE: usize = 4;

@@ -141,6 +141,21 @@ impl<T: Weigh> Outbox<T> {
         Poll::Ready(Drained::Items(inner.drain(into, max)))
     }
 
+    /// Takes out the first item, `None` when the queue is closed and empty; else leaves the waker as
+    /// [`Outbox::poll_drain`] does.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        let mut inner = self.inner.lock();
+        if let Some(item) = inner.items.pop_front() {
+            inner.bytes -= item.weight_bytes();
+            return Poll::Ready(Some(item));
+        }
+        if inner.closed {
+            return Poll::Ready(None);
+        }
+        inner.drainer = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     /// Moves up to `max` items into `into` without waiting.
     pub fn try_drain(&self, into: &mut Vec<T>, max: usize) -> usize {
         self.inner.lock().drain(into, max)
@@ -266,5 +281,18 @@ mod tests {
         assert_eq!(outbox.push(1), Err(Refusal::Closed));
         assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::Items(1)), vec![1]));
         assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::End), vec![]));
+    }
+
+    #[test]
+    fn one_by_one_is_a_way_to_drain() {
+        let outbox = Outbox::new(3, 10);
+        let next = || outbox.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(next(), Poll::Pending);
+        assert_eq!(outbox.push(4), Ok(()));
+        assert_eq!(outbox.push(6), Ok(()));
+        assert_eq!(next(), Poll::Ready(Some(4)));
+        assert_eq!(outbox.queued_bytes(), 6);
+        outbox.close();
+        assert_eq!((next(), next()), (Poll::Ready(Some(6)), Poll::Ready(None)));
     }
 }

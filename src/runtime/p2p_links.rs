@@ -280,8 +280,7 @@ impl P2pLinks {
             is_at_fault: false,
         };
         let owner = self.clone();
-        tokio::spawn(async move {
-            let ended = link.run(outbox, receiver).await;
+        link.start(outbox, receiver, move |ended| {
             if matches!(ended, Ended::Protocol { .. }) {
                 warn!(%ended, "a peer was cut");
                 owner.shared.with_ua(|ua| ua.count_broken_frame());

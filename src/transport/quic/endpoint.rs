@@ -3,8 +3,8 @@
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::{
-    AsyncUdpSocket, ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime,
-    ServerConfig, TokioRuntime, TransportConfig,
+    AsyncUdpSocket, ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming,
+    ServerConfig, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
     rustls::pki_types::CertificateDer,
 };
@@ -19,7 +19,9 @@ use tracing::debug;
 use super::{
     Blackhole, CloseCode, Expectation, Fingerprint, QuicConfig, QuicLink,
     blackhole::BlackholeSocket,
+    host::{HostRuntime, Seat, hosted},
     link::CloseOnDrop,
+    socket::watched,
     tls::{Expected, Identity, Pin},
 };
 use crate::{
@@ -73,7 +75,7 @@ impl QuicEndpoint {
             common,
             Some(server),
             socket,
-            Arc::new(TokioRuntime),
+            Arc::new(HostRuntime),
         )?;
 
         let (sender, accepted) = mpsc::channel(QUIC_ACCEPT_QUEUE);
@@ -162,7 +164,7 @@ impl QuicEndpoint {
             attempts.spawn(attempt(self.endpoint.clone(), client.clone(), candidate));
         }
         let after = self.config.handshake;
-        let (connection, mut send, receive) = match timeout(after, first(attempts)).await {
+        let (connection, seat, mut send, receive) = match timeout(after, first(attempts)).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => return Err(explain(error, expected, &pin)),
             Err(_) => return Err(explain(DialError::TimedOut { after }, expected, &pin)),
@@ -170,7 +172,7 @@ impl QuicEndpoint {
         send.write_all(&OPENING).await.map_err(failed)?;
         let payload_bytes_max = self.config.payload_bytes_max;
         let connection = CloseOnDrop(connection);
-        Ok(QuicLink { connection, send, receive, peer: expected, payload_bytes_max })
+        Ok(QuicLink { connection, seat, send, receive, peer: expected, payload_bytes_max })
     }
 
     /// Closes every connection with `reason` and waits until the peers were told.
@@ -195,11 +197,11 @@ fn socket(address: SocketAddr, switch: &Blackhole) -> io::Result<Arc<dyn AsyncUd
         socket.set_only_v6(false)?;
     }
     socket.bind(&address.into())?;
-    let inner = TokioRuntime.wrap_udp_socket(socket.into())?;
+    let inner = watched(socket.into())?;
     Ok(Arc::new(BlackholeSocket { inner, switch: switch.clone() }))
 }
 
-type Attempt = (quinn::Connection, quinn::SendStream, quinn::RecvStream);
+type Attempt = (quinn::Connection, Seat, quinn::SendStream, quinn::RecvStream);
 
 /// One candidate, until the peer has opened the stream: only then it has accepted our key.
 async fn attempt(
@@ -207,11 +209,12 @@ async fn attempt(
     client: ClientConfig,
     candidate: SocketAddr,
 ) -> Result<Attempt, DialError> {
-    let connecting = endpoint.connect_with(client, candidate, SERVER_NAME).map_err(failed)?;
+    let (connecting, seat) = hosted(|| endpoint.connect_with(client, candidate, SERVER_NAME));
+    let connecting = connecting.map_err(failed)?;
     let connection = connecting.await.map_err(refused)?;
     let (send, mut receive) = connection.accept_bi().await.map_err(refused)?;
     read_opening(&mut receive).await.map_err(failed)?;
-    Ok((connection, send, receive))
+    Ok((connection, seat, send, receive))
 }
 
 /// The first attempt that succeeds, or the most telling error. The others are abandoned.
@@ -284,14 +287,16 @@ async fn accept_all(endpoint: Endpoint, admission: Admission) {
 
 /// One incoming connection, until the dialling side has chosen it and somebody takes it.
 async fn admit(incoming: Incoming, admission: &Admission) -> Result<(), String> {
-    let connection = incoming.await.map_err(|error| error.to_string())?;
+    let (connecting, seat) = hosted(|| incoming.accept());
+    let connecting = connecting.map_err(|error| error.to_string())?;
+    let connection = connecting.await.map_err(|error| error.to_string())?;
     let peer = peer_fingerprint(&connection).ok_or("no client certificate")?;
     let (mut send, mut receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
     send.write_all(&OPENING).await.map_err(|error| error.to_string())?;
     read_opening(&mut receive).await?;
     let payload_bytes_max = admission.config.payload_bytes_max;
     let connection = CloseOnDrop(connection);
-    let link = QuicLink { connection, send, receive, peer, payload_bytes_max };
+    let link = QuicLink { connection, seat, send, receive, peer, payload_bytes_max };
     admission.sender.send(link).await.map_err(|refused| {
         refused.0.connection.0.close(CloseCode::NotTaken.into(), b"nobody accepts");
         "nobody accepts".to_string()

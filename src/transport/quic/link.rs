@@ -4,9 +4,12 @@ use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Context, time::Dura
 
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, WriteError};
-use tokio::task::AbortHandle;
+use tokio::sync::oneshot;
 
-use super::{CloseCode, Fingerprint};
+use super::{
+    CloseCode, Fingerprint,
+    host::{Guest, Seat},
+};
 use crate::{
     limits::{CLOSE_REASON_BYTES_MAX, QUIC_DRAIN, WRITE_BATCH_BYTES_MAX, WRITE_BATCH_ITEMS_MAX},
     link::{Drained, Outbox, Outgoing},
@@ -18,6 +21,9 @@ use crate::{
 
 /// Chunks taken out of the stream by one read.
 const READ_CHUNKS: usize = 32;
+
+/// Places for outgoing frames that an idle connection keeps.
+const BATCH_KEPT: usize = 4;
 
 /// What takes the frames of one connection, called by one task, in order.
 ///
@@ -31,10 +37,11 @@ pub trait LinkReceiver: Send + 'static {
     fn on_batch_end(&mut self) {}
 }
 
-/// A connection whose peer is known and wants us. Dropped without [`QuicLink::run`], it is closed.
+/// A connection whose peer is known and wants us. Dropped without [`QuicLink::start`], it is closed.
 #[derive(Debug)]
 pub struct QuicLink {
     pub(super) connection: CloseOnDrop,
+    pub(super) seat: Seat,
     pub(super) send: SendStream,
     pub(super) receive: RecvStream,
     pub(super) peer: Fingerprint,
@@ -75,30 +82,47 @@ impl QuicLink {
         self.peer
     }
 
-    /// A handle that stays useful while [`QuicLink::run`] owns the link.
+    /// A handle that stays useful when [`QuicLink::start`] has taken the link.
     pub fn handle(&self) -> QuicHandle {
         QuicHandle(self.connection.0.clone())
     }
 
-    /// Carries frames both ways until the connection ends; dropping the future closes it.
+    /// Carries frames both ways, in the task of the connection itself, until it ends; then `tell` is told how, on
+    /// that task. [`QuicHandle::close`] ends it from here.
     ///
     /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is
     /// closed and empty, the connection is closed in order after the peer acknowledged all. `outbox` is left
     /// as it is when the connection ends first; up to one batch taken out of it may not have been sent.
-    pub async fn run<R: LinkReceiver>(self, outbox: Arc<Outbox<Outgoing>>, receiver: R) -> Ended {
-        let QuicLink { connection, send, mut receive, payload_bytes_max, .. } = self;
-        let writer = tokio::spawn(write(connection.0.clone(), send, outbox));
-        let _writer = AbortOnDrop(writer.abort_handle());
+    pub fn start<R: LinkReceiver>(
+        self,
+        outbox: Arc<Outbox<Outgoing>>,
+        receiver: R,
+        tell: impl FnOnce(Ended) + Send + 'static,
+    ) {
+        let QuicLink { connection, seat, send, mut receive, payload_bytes_max, .. } = self;
+        let writer = write(connection.0.clone(), send, outbox);
         let decoder = FrameDecoder::new(payload_bytes_max);
-        // `receive` lives on when nothing more is read: dropping it would stop the peer.
-        match read(&connection.0, &mut receive, decoder, receiver).await {
-            ReadEnd::Finished => ended(connection.0.closed().await),
-            ReadEnd::Lost(error) => ended(error),
-            ReadEnd::Broken(reason) => {
-                connection.0.close(CloseCode::Protocol.into(), cut(&reason).as_bytes());
-                Ended::Protocol { reason }
+        let reader = async move {
+            // `receive` lives on when nothing more is read: dropping it would stop the peer.
+            match read(&connection.0, &mut receive, decoder, receiver).await {
+                ReadEnd::Finished => ended(connection.0.closed().await),
+                ReadEnd::Lost(error) => ended(error),
+                ReadEnd::Broken(reason) => {
+                    connection.0.close(CloseCode::Protocol.into(), cut(&reason).as_bytes());
+                    Ended::Protocol { reason }
+                }
             }
-        }
+        };
+        seat.seat(Guest::new(reader, writer, tell));
+    }
+
+    /// As [`QuicLink::start`], for who wants to wait for the end; dropping the future closes the connection.
+    pub async fn run<R: LinkReceiver>(self, outbox: Arc<Outbox<Outgoing>>, receiver: R) -> Ended {
+        let _close = CloseOnDrop(self.connection.0.clone());
+        let (tell, told) = oneshot::channel();
+        // Who asked may have stopped waiting.
+        self.start(outbox, receiver, move |ended| drop(tell.send(ended)));
+        told.await.unwrap_or(Ended::ClosedHere)
     }
 }
 
@@ -109,14 +133,6 @@ pub(super) struct CloseOnDrop(pub(super) Connection);
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close(CloseCode::Done.into(), b"");
-    }
-}
-
-struct AbortOnDrop(AbortHandle);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
@@ -223,7 +239,7 @@ async fn write_all(stream: &mut SendStream, outbox: &Outbox<Outgoing>) -> Result
     loop {
         if outbox.try_drain(&mut batch, WRITE_BATCH_ITEMS_MAX) == 0 {
             // An idle connection keeps no memory for a busy one.
-            batch = Vec::new();
+            batch.shrink_to(BATCH_KEPT);
             let next = |context: &mut Context<'_>| {
                 outbox.poll_drain(context, &mut batch, WRITE_BATCH_ITEMS_MAX)
             };

@@ -15,8 +15,11 @@ mod blackhole;
 mod config;
 mod endpoint;
 mod fingerprint;
+mod host;
 mod interfaces;
 mod link;
+mod socket;
+mod timer;
 mod tls;
 
 #[cfg(test)]
