@@ -22,8 +22,8 @@
 //!   hold-back bound; [`Peer::send`] refuses beyond.
 //! * **Acknowledgement.** `ack {number, base}` says that the listener took everything up to `number`, but for
 //!   what a fence met, which lies below `base`. Cumulative; after every 256 messages, an eighth of the
-//!   window, or 5 ms; what arrives together is looked at together. A listener that is full stops the
-//!   draining, not the receiving.
+//!   window, or 5 ms; what arrives together is looked at together. After 16 one goes along, behind a message
+//!   that takes the direct way. A listener that is full stops the draining, not the receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms
 //!   says `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in
 //!   `gaps`, so that many gaps cost one round trip, by the direct way, and every other time that the same is

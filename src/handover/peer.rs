@@ -5,7 +5,10 @@
 mod asked;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -35,6 +38,8 @@ pub struct Peer {
     slot: Slot,
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
+    /// The receiver has an acknowledgement to go along with a message of ours; read without its lock.
+    has_ack: AtomicBool,
     alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -59,6 +64,7 @@ impl Peer {
             slot: Slot::new(0, Status::Created),
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
+            has_ack: AtomicBool::new(false),
             alarm: OnceLock::new(),
         }
     }
@@ -100,7 +106,9 @@ impl Peer {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<Sent, SendError> {
-        self.with_sender(|sender| sender.send(delivery, stub, now))
+        let sent = self.with_sender(|sender| sender.send(delivery, stub, now))?;
+        self.acknowledge_along(sent.path, now);
+        Ok(sent)
     }
 
     /// Sends messages one behind the other, as [`Peer::send`] would and under one lock, from the front of
@@ -115,7 +123,9 @@ impl Peer {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<SentRun, SendError> {
-        self.with_sender(|sender| sender.send_run(run, stub, now))
+        let sent = self.with_sender(|sender| sender.send_run(run, stub, now))?;
+        self.acknowledge_along(sent.path, now);
+        Ok(sent)
     }
 
     /// Takes a message that arrived from the remote runtime; hands to `deliver` whatever is due.
@@ -134,7 +144,11 @@ impl Peer {
         now: Instant,
     ) -> Result<(), Refusal> {
         let Some(hop) = delivery.hop else { return deliver(delivery) };
-        let posts = self.with_receiver(|receiver| receiver.receive(delivery, hop, deliver, now));
+        let posts = self.with_receiver(|receiver| {
+            let posts = receiver.receive(delivery, hop, deliver, now);
+            self.has_ack.store(receiver.has_ack_to_go_along(), Ordering::Relaxed);
+            posts
+        });
         self.post(posts, now);
         Ok(())
     }
@@ -150,7 +164,11 @@ impl Peer {
         deliver: &mut dyn FnMut(&mut [Option<Delivery>]) -> RunTaken,
         now: Instant,
     ) {
-        let posts = self.with_receiver(|receiver| receiver.receive_run(run, deliver, now));
+        let posts = self.with_receiver(|receiver| {
+            let posts = receiver.receive_run(run, deliver, now);
+            self.has_ack.store(receiver.has_ack_to_go_along(), Ordering::Relaxed);
+            posts
+        });
         self.post(posts, now);
     }
 
@@ -362,6 +380,24 @@ impl Peer {
         drop(receiver);
         self.ring(lowered);
         done
+    }
+
+    /// Behind what was sent by `path` goes the acknowledgement that waits, if that is the direct way. Who is
+    /// about to deliver under the receiver's lock may be who sends: it is left for the next time then.
+    #[inline]
+    fn acknowledge_along(&self, path: Path, now: Instant) {
+        if path == Path::P2p && self.has_ack.load(Ordering::Relaxed) {
+            self.acknowledge_behind(now);
+        }
+    }
+
+    #[cold]
+    fn acknowledge_behind(&self, now: Instant) {
+        let Some(mut receiver) = self.receiver.try_lock() else { return };
+        let ack = receiver.ack_to_go_along();
+        self.has_ack.store(false, Ordering::Relaxed);
+        drop(receiver);
+        self.post(ack.map(|ack| (ack, Reach::One)).into_iter().collect(), now);
     }
 
     fn ring(&self, lowered: bool) {

@@ -173,6 +173,17 @@ impl Receiver {
         posts
     }
 
+    /// True if an acknowledgement waits that is worth going along with a message of our own.
+    pub(super) fn has_ack_to_go_along(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::may_go_along)
+    }
+
+    /// That acknowledgement.
+    pub(super) fn ack_to_go_along(&mut self) -> Option<Control> {
+        let stream = self.stream.as_mut().filter(|stream| stream.may_go_along())?;
+        Some(stream.acknowledge_now())
+    }
+
     /// How many messages at the front of `run` are the next ones of our stream; the first one has `hop`.
     fn next_ones(&self, run: &[Option<Delivery>], hop: Option<Hop>) -> usize {
         let (Some(hop), Some(stream)) = (hop, &self.stream) else { return 0 };

@@ -11,8 +11,8 @@ use crate::{
         timer::Timer,
     },
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART, HANDOVER_GAP_WAIT,
-        HANDOVER_RANGES_MAX, HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_ALONG, HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART,
+        HANDOVER_GAP_WAIT, HANDOVER_RANGES_MAX, HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -192,6 +192,11 @@ impl Stream {
             self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
         }
         due.then(|| self.acknowledge_now())
+    }
+
+    /// True if an acknowledgement is worth going along with a message of our own.
+    pub(super) fn may_go_along(&self) -> bool {
+        self.taken - self.acknowledged >= HANDOVER_ACK_ALONG
     }
 
     /// The acknowledgement as things stand.

@@ -311,6 +311,10 @@ impl Window {
     /// Takes the oldest message off: it and whether it was ever sent.
     pub(super) fn pop(&mut self) -> Option<(Entry, bool)> {
         let entry = self.entries.pop_front()?;
+        if self.entries.is_empty() {
+            // From the front again: who empties it often uses few of its places, and finds them in the cache.
+            self.entries.clear();
+        }
         let sent = self.base < self.unsent;
         self.base += 1;
         self.bytes -= entry.weight_bytes();

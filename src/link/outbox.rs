@@ -147,6 +147,10 @@ impl<T: Weigh> Outbox<T> {
         let mut inner = self.inner.lock();
         if let Some(item) = inner.items.pop_front() {
             inner.bytes -= item.weight_bytes();
+            if inner.items.is_empty() {
+                // From the front again, as after a drain: few places are used, and they stay in the cache.
+                inner.items.clear();
+            }
             return Poll::Ready(Some(item));
         }
         if inner.closed {
