@@ -159,10 +159,13 @@ impl QuicEndpoint {
         let both = self.local_addr().map_err(failed)?.is_ipv6();
         let within_reach = candidates.iter().filter(|candidate| both || candidate.is_ipv4());
         for (rank, &candidate) in within_reach.take(QUIC_CANDIDATES_MAX).enumerate() {
-            let wait = if rank == 0 { Duration::ZERO } else { self.config.head_start };
+            let head_start = self.config.head_start;
             let attempt = attempt(self.endpoint.clone(), client.clone(), candidate);
             attempts.spawn(async move {
-                sleep(wait).await;
+                // Even a sleep of nothing takes a tick.
+                if rank > 0 {
+                    sleep(head_start).await;
+                }
                 attempt.await
             });
         }
