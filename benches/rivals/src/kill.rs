@@ -27,6 +27,7 @@ use crate::{
     console::{Console, say},
     party::{Outcome, ours::until},
     process::Process,
+    table::Row,
     work::{ALICE, ALICE_RUNTIME, BOB, BOB_RUNTIME},
 };
 
@@ -41,11 +42,13 @@ const PHASE: Duration = Duration::from_millis(37);
 const AWAY: Duration = Duration::from_millis(300);
 /// For anything that has to happen.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// The bound for noticing.
+const NOTICED_MS_MAX: f64 = 1_000.0;
 /// The deadline of a message, and something to be told of it.
 const DEADLINE: Duration = Duration::from_secs(11);
 
 /// Kills, and prints what came of it.
-pub async fn run() -> Outcome<()> {
+pub async fn run() -> Outcome<Vec<Row>> {
     let mut node = Process::start(&["party", "ours", "server"])?;
     let at = node.hear_word("ready").await?;
     let config = RuntimeConfig::new(Url::parse(ALICE_RUNTIME)?, vec![at.parse()?])?;
@@ -86,7 +89,9 @@ pub async fn run() -> Outcome<()> {
     print("first message by P2P after that", &by_p2p);
     sleep(DEADLINE).await;
     taken.append(&mut bob.kill(KILLS).await?);
-    alice.judge(&taken)
+    alice.judge(&taken)?;
+    let worst = noticed.iter().max().ok_or("nobody was killed")?.as_secs_f64() * 1e3;
+    Ok(vec![Row::goal("p2p-kill-noticed", worst, NOTICED_MS_MAX, "ms, the worst")])
 }
 
 fn print(what: &str, times: &[Duration]) {

@@ -60,7 +60,7 @@ async fn drive(choice: Choice) -> Outcome<()> {
         setup::run().await?;
     }
     if wants("kill") {
-        kill::run().await?;
+        rows.extend(kill::run().await?);
     }
     if wants("throughput") {
         pin(choice.core)?;
