@@ -225,6 +225,25 @@ async fn candidates_are_raced() {
     drop(accepted);
 }
 
+/// Goal: while the best candidate has its head start no other costs anything: nothing is sent to it.
+#[tokio::test]
+async fn the_best_candidate_is_tried_alone_first() {
+    let hour = Duration::from_secs(3_600);
+    let alice = endpoint(QuicConfig { head_start: hour, ..config() });
+    let bob = endpoint(config());
+    let other = std::net::UdpSocket::bind(ANY).unwrap();
+    other.set_nonblocking(true).unwrap();
+    let _expectation = bob.expect(alice.fingerprint());
+    let candidates = [bob.local_addr().unwrap(), other.local_addr().unwrap()];
+    let (dialled, accepted) = bounded("connecting", async {
+        tokio::join!(alice.dial(&candidates, bob.fingerprint()), bob.accept())
+    })
+    .await;
+    let heard = other.recv(&mut [0; 2_000]);
+    assert_eq!(heard.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    drop((dialled.unwrap(), accepted.unwrap()));
+}
+
 /// Goal: an endpoint on all interfaces is reached by IPv4 and by IPv6, on one socket, and dials
 /// both.
 #[tokio::test]

@@ -54,4 +54,12 @@ pub enum Mutation {
     NoFence,
     /// A receiver takes the numbers of any stream for those of the one that it gave.
     NoGeneration,
+    /// A run below the mark is delivered, though its messages were delivered before, or fenced.
+    NoRunDedupe,
+    /// A run is delivered though messages before it are missing.
+    NoRunHoldBack,
+    /// A run of any stream is delivered as if it was of the one that it gave, and next there.
+    NoRunGeneration,
+    /// What the listener had no room for counts as taken, with the run that it was in.
+    NoRunRoom,
 }

@@ -152,7 +152,7 @@ impl Receiver {
             let (these, behind) = rest.split_at_mut(count.max(1));
             rest = behind;
             if let Some(stream) = self.stream.as_mut().filter(|_| count > 1) {
-                let taken = stream.take_run(these, deliver, now);
+                let taken = stream.take_run(these, deliver, now, self.mutation);
                 self.offer = None;
                 self.counters.taken += taken.count as u64;
                 self.counters.unheard += taken.unheard as u64;
@@ -188,13 +188,14 @@ impl Receiver {
     fn next_ones(&self, run: &[Option<Delivery>], hop: Option<Hop>) -> usize {
         let (Some(hop), Some(stream)) = (hop, &self.stream) else { return 0 };
         let announced = self.announced.filter(|_| hop.stream == 0);
-        if announced.unwrap_or(hop.stream) != stream.id || self.mutation != Mutation::None {
-            return 0;
-        }
         let same = |of: &Option<Delivery>| {
             of.as_ref().and_then(|of| of.hop).is_some_and(|of| of.stream == hop.stream)
         };
-        stream.next_ones(&run[..run.iter().take_while(|of| same(of)).count()])
+        if announced.unwrap_or(hop.stream) != stream.id {
+            let any = self.mutation == Mutation::NoRunGeneration;
+            return if any { run.iter().take_while(|of| same(of)).count() } else { 0 };
+        }
+        stream.next_ones(&run[..run.iter().take_while(|of| same(of)).count()], self.mutation)
     }
 
     /// True if `stream` is the one that we gave.

@@ -59,7 +59,7 @@ fn a_seed_is_a_run() {
 
 #[test]
 fn each_law_left_out_is_noticed() {
-    // The last one shows itself in few seeds only.
+    // Some show themselves in few seeds only.
     let left_out = [
         (Mutation::NoDedupe, 0),
         (Mutation::NoHoldBack, 0),
@@ -67,6 +67,10 @@ fn each_law_left_out_is_noticed() {
         (Mutation::NoBarrier, 0),
         (Mutation::NoFence, 0),
         (Mutation::NoGeneration, 240),
+        (Mutation::NoRunDedupe, 0),
+        (Mutation::NoRunHoldBack, 0),
+        (Mutation::NoRunGeneration, 400),
+        (Mutation::NoRunRoom, 0),
     ];
     for (mutation, from) in left_out {
         let noticed =

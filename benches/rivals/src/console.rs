@@ -33,10 +33,15 @@ impl Console {
 
     /// Says one line.
     pub fn say(&self, line: &str) {
-        let mut out = io::stdout().lock();
-        // A driver that has gone is noticed by the end of its commands.
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        say(line);
     }
+}
+
+/// Says one line, from any thread.
+pub fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    // A driver that has gone is noticed by the end of its commands.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 /// Processor time of this process so far, in user and in kernel mode together.

@@ -6,6 +6,7 @@
 
 mod console;
 mod idle;
+mod kill;
 mod party;
 mod process;
 mod setup;
@@ -19,7 +20,7 @@ use party::Outcome;
 use throughput::Effort;
 use tokio::runtime::Builder;
 
-const USAGE: &str = "usage: rivals [--only throughput|idle|setup] [--core N] [--rounds N] [--messages N] \
+const USAGE: &str = "usage: rivals [--only throughput|idle|setup|kill] [--core N] [--rounds N] [--messages N] \
     [--pings N] [--connections N] [RIVAL]…";
 const RIVALS: &[&str] = &["ours", "ours-by-one", "quinn", "zenoh-quic", "zenoh-tcp", "nats"];
 
@@ -36,6 +37,7 @@ fn main() -> Outcome<()> {
             let [_, rival, role, address @ ..] = &arguments[..] else { return Err(USAGE.into()) };
             match rival.as_str() {
                 "idle" => runtime.block_on(idle::party(role, address)),
+                "kill" => runtime.block_on(kill::party(address)),
                 rival => runtime.block_on(party::run(rival, role, address)),
             }
         }
@@ -50,12 +52,15 @@ fn main() -> Outcome<()> {
 async fn drive(choice: Choice) -> Outcome<()> {
     let wants = |part: &str| choice.only.as_deref().is_none_or(|only| only == part);
     let mut rows = Vec::new();
-    // Memory and set-up have both cores; what follows has one, and its parties inherit that.
+    // Memory, set-up and kills have both cores; what follows has one, and its parties inherit that.
     if wants("idle") {
         rows.extend(idle::run(choice.connections).await?);
     }
     if wants("setup") {
         setup::run().await?;
+    }
+    if wants("kill") {
+        rows.extend(kill::run().await?);
     }
     if wants("throughput") {
         pin(choice.core)?;

@@ -18,7 +18,7 @@ const NATS_START: Duration = Duration::from_secs(10);
 /// A party in a process of its own; it ends with this.
 pub struct Process {
     name: String,
-    _child: Child,
+    child: Child,
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
@@ -35,7 +35,12 @@ impl Process {
         let input = child.stdin.take().ok_or("no pipe to the party")?;
         let output = child.stdout.take().ok_or("no pipe from the party")?;
         let lines = BufReader::new(output).lines();
-        Ok(Process { name: arguments.join(" "), _child: child, input, lines })
+        Ok(Process { name: arguments.join(" "), child, input, lines })
+    }
+
+    /// The process, its input and its lines, for who kills it.
+    pub fn into_parts(self) -> (Child, ChildStdin, Lines<BufReader<ChildStdout>>) {
+        (self.child, self.input, self.lines)
     }
 
     /// Says a line.

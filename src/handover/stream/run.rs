@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Stream;
 use crate::{
-    handover::outcome::RunTaken,
+    handover::{config::Mutation, outcome::RunTaken},
     limits::HANDOVER_ROOM_WAIT,
     link::{Delivery, Weigh},
 };
@@ -17,12 +17,22 @@ pub(in crate::handover) type DeliverRun<'a> =
 
 impl Stream {
     /// How many messages at the front of `run` are the next ones, while nothing waits before them.
-    pub(in crate::handover) fn next_ones(&self, run: &[Option<Delivery>]) -> usize {
+    pub(in crate::handover) fn next_ones(
+        &self,
+        run: &[Option<Delivery>],
+        mutation: Mutation,
+    ) -> usize {
         if self.retry_at.is_some() || self.held_messages > 0 {
             return 0;
         }
+        let mut next = self.taken + 1;
+        if mutation != Mutation::None
+            && let Some(first) = first_number(run).filter(|of| self.lets_begin(*of, mutation))
+        {
+            next = first;
+        }
         let numbers = run.iter().map_while(|place| Some(place.as_ref()?.hop?.number));
-        numbers.zip(self.taken + 1..).take_while(|(number, next)| number == next).count()
+        numbers.zip(next..).take_while(|(number, next)| number == next).count()
     }
 
     /// Gives the listener `run`, which are the [`Stream::next_ones`]. The same as one by one: how many it
@@ -33,16 +43,21 @@ impl Stream {
         run: &mut [Option<Delivery>],
         deliver: DeliverRun<'_>,
         now: Instant,
+        mutation: Mutation,
     ) -> RunTaken {
         self.seen_at = now;
+        let before_it = first_number(run).map_or(self.taken, |first| first - 1);
         let weight = |run: &[Option<Delivery>]| -> usize {
             run.iter().flatten().map(Weigh::weight_bytes).sum()
         };
         let before = weight(run);
         let outcome = deliver(run);
+        if mutation == Mutation::NoRunRoom {
+            run.fill(None);
+        }
         let count = run.iter().take_while(|place| place.is_none()).count();
         self.unacknowledged_bytes += before - weight(&run[count..]);
-        self.taken += count as u64;
+        self.taken = self.taken.max(before_it + count as u64);
         self.highest = self.highest.max(self.taken);
         if self.received < self.taken {
             self.received = self.taken;
@@ -54,4 +69,17 @@ impl Stream {
         self.note_gap(now);
         RunTaken { count, ..outcome }
     }
+
+    /// True if a protocol without a law would let a run begin with number `first`.
+    fn lets_begin(&self, first: u64, mutation: Mutation) -> bool {
+        match mutation {
+            Mutation::NoRunDedupe => first <= self.taken,
+            Mutation::NoRunHoldBack => first > self.taken,
+            _ => false,
+        }
+    }
+}
+
+fn first_number(run: &[Option<Delivery>]) -> Option<u64> {
+    Some(run.first()?.as_ref()?.hop?.number)
 }

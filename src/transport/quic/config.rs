@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use crate::limits::{
-    MESSAGE_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_HANDSHAKE, QUIC_IDLE, QUIC_KEEP_ALIVE,
-    QUIC_RECEIVE_WINDOW_BYTES, QUIC_SEND_WINDOW_BYTES,
+    MESSAGE_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_HANDSHAKE, QUIC_HEAD_START, QUIC_IDLE,
+    QUIC_KEEP_ALIVE, QUIC_RECEIVE_WINDOW_BYTES, QUIC_SEND_WINDOW_BYTES,
 };
 
 /// What can be set on a QUIC endpoint. The default notices a dead peer within a second.
@@ -18,6 +18,8 @@ pub struct QuicConfig {
     pub keep_alive: Duration,
     /// For a `dial` with all its candidates, and for one incoming handshake.
     pub handshake: Duration,
+    /// How long a `dial` tries the first candidate alone.
+    pub head_start: Duration,
     /// Generic segmentation offload: twice the throughput, but some network cards and phones break on it.
     pub segmentation_offload: bool,
     /// Bytes of the largest UDP payload that a path is tried for, from 1,200; the peer's is a bound as well.
@@ -36,6 +38,7 @@ impl Default for QuicConfig {
             idle: QUIC_IDLE,
             keep_alive: QUIC_KEEP_ALIVE,
             handshake: QUIC_HANDSHAKE,
+            head_start: QUIC_HEAD_START,
             segmentation_offload: true,
             datagram_bytes_max: QUIC_DATAGRAM_BYTES_MAX,
             receive_window_bytes: QUIC_RECEIVE_WINDOW_BYTES,

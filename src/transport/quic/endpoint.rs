@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::debug;
 
@@ -143,8 +143,8 @@ impl QuicEndpoint {
 
     /// Connects to the holder of `expected`'s key at the first of `candidates` that answers.
     ///
-    /// All are tried at once, at most the first 8; returns when the peer has let us in. Dropping the future
-    /// abandons all attempts.
+    /// The first has a short head start, then all are tried at once, at most 8; returns when the peer
+    /// has let us in. Dropping the future abandons all attempts.
     ///
     /// # Errors
     /// [`DialError`], at the latest after the configured handshake time.
@@ -160,8 +160,16 @@ impl QuicEndpoint {
         let mut attempts = JoinSet::new();
         let both = self.local_addr().map_err(failed)?.is_ipv6();
         let within_reach = candidates.iter().filter(|candidate| both || candidate.is_ipv4());
-        for &candidate in within_reach.take(QUIC_CANDIDATES_MAX) {
-            attempts.spawn(attempt(self.endpoint.clone(), client.clone(), candidate));
+        for (rank, &candidate) in within_reach.take(QUIC_CANDIDATES_MAX).enumerate() {
+            let head_start = self.config.head_start;
+            let attempt = attempt(self.endpoint.clone(), client.clone(), candidate);
+            attempts.spawn(async move {
+                // Even a sleep of nothing takes a tick.
+                if rank > 0 {
+                    sleep(head_start).await;
+                }
+                attempt.await
+            });
         }
         let after = self.config.handshake;
         let (connection, seat, mut send, receive) = match timeout(after, first(attempts)).await {
