@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use smallvec::SmallVec;
-
 use crate::{
     handover::{
         config::{Mutation, Random},
@@ -23,7 +21,7 @@ use crate::{
 };
 
 /// Control to be sent after the lock is let go.
-pub(super) type Posts = SmallVec<[(Control, Reach); 4]>;
+pub(super) type Posts = Vec<(Control, Reach)>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {
@@ -129,8 +127,7 @@ impl Receiver {
             Arrived::Duplicate => self.counters.duplicate += 1,
             Arrived::Beyond => self.counters.beyond += 1,
         }
-        posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
-        stream.arm(&mut self.timer);
+        stream.settle(&mut posts, &mut self.timer, now);
         posts
     }
 
@@ -151,13 +148,13 @@ impl Receiver {
             let count = self.next_ones(rest, hop);
             let (these, behind) = rest.split_at_mut(count.max(1));
             rest = behind;
-            if let Some(stream) = self.stream.as_mut().filter(|_| count > 1) {
+            if let Some(stream) = self.stream.as_mut().filter(|_| count > 0) {
                 let taken = stream.take_run(these, deliver, now, self.mutation);
                 self.offer = None;
                 self.counters.taken += taken.count as u64;
                 self.counters.unheard += taken.unheard as u64;
             }
-            // What the listener had no room for is held back, and so what is one of a kind goes.
+            // What is not next, and what the listener had no room for.
             for delivery in these.iter_mut().filter_map(Option::take) {
                 let one = &mut |delivery| deliver_one(deliver, delivery);
                 match delivery.hop {
@@ -167,8 +164,7 @@ impl Receiver {
             }
         }
         if let Some(stream) = &mut self.stream {
-            posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
-            stream.arm(&mut self.timer);
+            stream.settle(&mut posts, &mut self.timer, now);
         }
         posts
     }
