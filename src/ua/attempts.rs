@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     address::{Address, Url},
-    bus::Drop,
+    bus::{Drop, MiniKey},
     limits,
     link::{DirectSink, Ingress, Sink},
     message::Message,
@@ -35,7 +35,7 @@ pub(super) struct Attempt {
     /// The connection, once it is up.
     pub(super) direct: Option<Arc<dyn DirectSink>>,
     /// The connection's listener on the stub's MiniBus.
-    pub(super) mini_listener: Option<ListenerKey>,
+    pub(super) mini_listener: Option<MiniKey>,
     /// Our Connection object's listener, and that on the other's changes.
     listeners: Vec<ListenerKey>,
     /// The set-up must be done by then.
