@@ -102,7 +102,7 @@ impl RuntimeUa {
     /// under way are told to the other side.
     pub fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Instant) {
         let Some(local) = &mut self.local else { return };
-        local.candidates.clone_from(&candidates);
+        Arc::make_mut(local).candidates.clone_from(&candidates);
         let under_way: Vec<u64> = self
             .attempts
             .iter()
@@ -145,6 +145,7 @@ impl RuntimeUa {
             return None;
         }
         attempt.direct = Some(direct.clone());
+        attempt.setup.on_connected();
         let peer = self.remotes.get(&attempt.remote)?.peer.clone();
         // A queue that has just been made takes its first item.
         let _ = direct.push_control(PROBE.into());
@@ -287,6 +288,7 @@ impl RuntimeUa {
                 Action::Listen(url) => {
                     let key = self.listen(url);
                     if let Some(state) = self.attempts.get_mut(&attempt) {
+                        state.listeners.reserve_exact(1);
                         state.listeners.push(key);
                     }
                 }
