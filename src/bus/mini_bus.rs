@@ -88,7 +88,7 @@ impl MiniBus {
     pub fn deliver_by_path(&self, path: &Path, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
         let now = self.listeners.now(&guard);
-        if let Some(listener) = now.only_on(path)
+        if let Some(listener) = now.last_on(path)
             && listener.link != Some(delivery.ingress.link)
         {
             return listener.sink.push(delivery);
@@ -132,6 +132,7 @@ impl MiniBus {
 }
 
 /// The listeners for the message's own `to`.
+#[inline]
 fn at_target<'g>(now: View<'g>, delivery: &Delivery) -> Result<Found<'g>, Refusal> {
     let To::One(to) = delivery.message.to() else { return Err(Refusal::Closed) };
     let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
@@ -139,6 +140,7 @@ fn at_target<'g>(now: View<'g>, delivery: &Delivery) -> Result<Found<'g>, Refusa
 }
 
 /// To the only one of `found`, or if there is none to `default`. All came by the same link.
+#[inline]
 fn deliver_run_found(
     found: &Found<'_>,
     default: Option<&Arc<dyn Sink>>,
@@ -161,6 +163,7 @@ fn deliver_run_found(
     }
 }
 
+#[inline]
 fn deliver_found(found: &Found<'_>, now: View<'_>, delivery: Delivery) -> Result<(), Refusal> {
     let mut takers = sinks(found, delivery.ingress.link).peekable();
     match takers.peek() {

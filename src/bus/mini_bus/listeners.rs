@@ -27,6 +27,8 @@ pub(super) struct Listeners {
 /// What readers see. It is replaced and never changed; only the table, if there is one, is edited in place.
 #[derive(Clone, Default)]
 struct Now {
+    /// How often the list was edited.
+    edits: u64,
     /// In the order in which they were added; none once there is a table.
     few: Vec<Few>,
     table: Option<Arc<RoutingTable>>,
@@ -65,8 +67,17 @@ enum Key {
 #[derive(Debug)]
 pub struct Path {
     url: Url,
-    /// The only listener that was found on it in the table, and the number of edits before that.
-    last: Mutex<Option<(u64, Target)>>,
+    /// The only listener that was found on it, and the number of edits before that.
+    last: Mutex<Option<(u64, Last)>>,
+}
+
+/// Where a listener was found.
+#[derive(Clone, Copy, Debug)]
+enum Last {
+    /// At this place of the list.
+    Few(usize),
+    /// In the table, whose edits were counted.
+    Table(Target),
 }
 
 impl Path {
@@ -98,6 +109,7 @@ impl Listeners {
                 writer.number += 1;
                 now.few.reserve_exact(1);
                 now.few.push(Few { number, exact, listener: Arc::new(listener) });
+                now.edits += 1;
                 self.now.set(now);
                 return MiniKey(Key::Few(number));
             }
@@ -128,6 +140,7 @@ impl Listeners {
                 now.few.retain(|few| few.number != *number);
                 let was_there = now.few.len() < before;
                 if was_there {
+                    now.edits += 1;
                     self.now.set(now);
                 }
                 was_there
@@ -175,11 +188,14 @@ impl<'g> View<'g> {
     }
 
     /// The listeners for `at`: those on the longest prefix that has any.
+    #[inline]
     pub(super) fn at(self, at: &Address<'_>) -> Found<'g> {
+        let mut found = Found::new();
         if let Some(table) = &self.now.table {
-            return self.in_table(table, at).0;
+            self.in_table(table, at, &mut found);
+            return found;
         }
-        let (mut found, mut longest) = (Found::new(), 0);
+        let mut longest = 0;
         for Few { exact, listener, .. } in &self.now.few {
             let url = listener.url.as_str();
             let is_whole = url.len() == at.as_str().len();
@@ -195,54 +211,64 @@ impl<'g> View<'g> {
         found
     }
 
-    /// The listeners on `path` itself.
+    /// The listeners on `path` itself. The only one is remembered.
     pub(super) fn on(self, path: &Path) -> Found<'g> {
-        let Some(table) = &self.now.table else {
-            return self.few_on(path).collect();
+        let mut found = Found::new();
+        let last = match &self.now.table {
+            None => {
+                let few = self.now.few.iter().enumerate();
+                let on_it = few.filter(|(_, few)| few.listener.url == path.url);
+                let mut first = None;
+                for (at, few) in on_it {
+                    first.get_or_insert(at);
+                    found.push(&*few.listener);
+                }
+                first.map(|at| (self.now.edits, Last::Few(at)))
+            }
+            Some(table) => {
+                let edits = table.edits();
+                let (first, length) = self.in_table(table, &path.url.address(), &mut found);
+                if length < path.url.as_str().len() {
+                    return Found::new();
+                }
+                first.map(|target| (edits, Last::Table(target)))
+            }
         };
-        let edits = table.edits();
-        let (listeners, length, only) = self.in_table(table, &path.url.address());
-        if length < path.url.as_str().len() {
-            return Found::new();
+        if found.len() == 1 {
+            *path.last.lock() = last;
         }
-        if let Some(target) = only {
-            *path.last.lock() = Some((edits, target));
+        found
+    }
+
+    /// The only listener on `path`, if it was found before and nothing was edited since.
+    #[inline]
+    pub(super) fn last_on(self, path: &Path) -> Option<&'g Listener> {
+        let (edits, last) = (*path.last.lock())?;
+        match (last, &self.now.table) {
+            (Last::Table(target), Some(table)) => table.listener_as_of(target, edits, self.guard),
+            (Last::Few(at), None) if edits == self.now.edits => {
+                self.now.few.get(at).map(|few| &*few.listener)
+            }
+            _ => None,
         }
-        listeners
     }
 
-    /// The only listener on `path`, if that is known without looking it up in the table.
-    pub(super) fn only_on(self, path: &Path) -> Option<&'g Listener> {
-        let Some(table) = &self.now.table else {
-            let mut found = self.few_on(path);
-            return found.next().filter(|_| found.next().is_none());
-        };
-        let (edits, target) = (*path.last.lock())?;
-        table.listener_as_of(target, edits, self.guard)
-    }
-
-    fn few_on(self, path: &Path) -> impl Iterator<Item = &'g Listener> {
-        let is_on = move |few: &&Few| few.listener.url == path.url;
-        self.now.few.iter().filter(is_on).map(|few| &*few.listener)
-    }
-
-    /// With the length of that prefix, and if there is but one its target.
+    /// Adds the listeners of the longest prefix to `found`. Returns the target of the first, and the length of
+    /// that prefix.
+    #[inline]
     fn in_table(
         self,
         table: &'g RoutingTable,
         at: &Address<'_>,
-    ) -> (Found<'g>, usize, Option<Target>) {
-        let mut found = Match::default();
-        table.look_up(at, &mut found, self.guard);
-        let listener = |target: &Target| match table.place(*target, self.guard) {
-            Some(Place::Listener(listener)) => Some(listener),
-            _ => None,
-        };
-        let listeners = found.listeners.iter().filter_map(listener).collect();
-        let only = match *found.listeners.as_slice() {
-            [target] => Some(target),
-            _ => None,
-        };
-        (listeners, usize::from(found.listener_len), only)
+        found: &mut Found<'g>,
+    ) -> (Option<Target>, usize) {
+        let mut matched = Match::default();
+        table.look_up(at, &mut matched, self.guard);
+        for target in &matched.listeners {
+            if let Some(Place::Listener(listener)) = table.place(*target, self.guard) {
+                found.push(listener);
+            }
+        }
+        (matched.listeners.first().copied(), usize::from(matched.listener_len))
     }
 }
