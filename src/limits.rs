@@ -31,6 +31,11 @@ pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
+/// Listeners of one MiniBus that stand in a list, at some 100 bytes each. One more, and they stand in a
+/// forwarding table, which costs 20 KB for the first: most sandboxes have one or two, and a look through so
+/// many takes no longer than one in the table.
+pub const MINI_BUS_LIST_MAX: usize = 8;
+
 /// Bytes of one message, without `hop`, unless configured otherwise.
 pub const MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Nesting depth of one message, its outer object being depth 1.

@@ -1,51 +1,26 @@
 //! The MiniBus: listeners within one sandbox, and `*` for what nothing else matched.
 //!
-//! The same trie as everywhere, without routes. A sandbox joins its MiniBus to the MessageBus: the
+//! The same rule as everywhere, without routes. A sandbox joins its MiniBus to the MessageBus: the
 //! MessageBus's listener *is* the MiniBus, found under the URL it was added for.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+mod listeners;
 
-use crossbeam_epoch::Guard;
-use parking_lot::Mutex;
+use std::sync::Arc;
 
 use crate::{
     address::{Address, Url},
-    fib::Match,
     link::{Delivery, LinkId, Refusal, Sink},
     message::To,
-    registry::table::{Listener, ListenerKey, Place, RoutingTable},
-    slab::{self, Slab, SlabWriter, Target},
+    registry::table::Listener,
 };
 
-/// The bus of one sandbox.
+use listeners::{Found, Listeners, View};
+pub use listeners::{MiniKey, Path};
+
+/// The bus of one sandbox. Some 300 bytes with a few listeners.
 pub struct MiniBus {
-    table: RoutingTable,
-    /// The number of the `*` listener among `defaults`, or [`NOBODY`].
-    default: AtomicU64,
-    defaults: Slab<Arc<dyn Sink>>,
-    writer: Mutex<SlabWriter<Arc<dyn Sink>>>,
+    listeners: Listeners,
 }
-
-/// A path through a sandbox: messages that enter it go to the listeners on its URL.
-#[derive(Debug)]
-pub struct Path {
-    url: Url,
-    /// The only listener that was found on it, and the number of edits of the table before that.
-    last: Mutex<Option<(u64, Target)>>,
-}
-
-impl Path {
-    /// The path `url`.
-    pub fn new(url: Url) -> Self {
-        Path { url, last: Mutex::new(None) }
-    }
-}
-
-/// No number of a place.
-const NOBODY: u64 = u64::MAX;
 
 impl Default for MiniBus {
     fn default() -> Self {
@@ -55,47 +30,34 @@ impl Default for MiniBus {
 
 impl std::fmt::Debug for MiniBus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MiniBus").field("table", &self.table).finish_non_exhaustive()
+        f.debug_struct("MiniBus").finish_non_exhaustive()
     }
 }
 
 impl MiniBus {
     /// Without listeners.
     pub fn new() -> Self {
-        let writer = SlabWriter::new();
-        MiniBus {
-            table: RoutingTable::new(),
-            default: AtomicU64::new(NOBODY),
-            defaults: writer.reader(),
-            writer: Mutex::new(writer),
-        }
+        MiniBus { listeners: Listeners::new() }
     }
 
     /// Adds a listener on `url` and below. Several may stand on one URL; all get what comes.
-    pub fn add_listener(&self, url: Url, link: Option<LinkId>, sink: Arc<dyn Sink>) -> ListenerKey {
-        self.table.add_listener(Listener { url, link, sink }, false)
+    pub fn add_listener(&self, url: Url, link: Option<LinkId>, sink: Arc<dyn Sink>) -> MiniKey {
+        self.listeners.add(Listener { url, link, sink }, false)
     }
 
     /// The same on `url` only, not below.
-    pub fn add_exact_listener(&self, url: Url, sink: Arc<dyn Sink>) -> ListenerKey {
-        self.table.add_listener(Listener { url, link: None, sink }, true)
+    pub fn add_exact_listener(&self, url: Url, sink: Arc<dyn Sink>) -> MiniKey {
+        self.listeners.add(Listener { url, link: None, sink }, true)
     }
 
     /// Sets the `*` listener, which gets only what nothing else matched; `None` takes it away.
     pub fn set_default_listener(&self, sink: Option<Arc<dyn Sink>>) {
-        let mut writer = self.writer.lock();
-        let number = sink.map_or(NOBODY, |sink| u64::from(writer.insert(sink).0));
-        let old = self.default.swap(number, Ordering::AcqRel);
-        if let Ok(old) = u32::try_from(old) {
-            writer.remove(Target(old));
-            drop(writer);
-            slab::hand_on();
-        }
+        self.listeners.set_default(sink);
     }
 
     /// Removes a listener; false if it had gone already.
-    pub fn remove_listener(&self, key: &ListenerKey) -> bool {
-        self.table.remove_listener(key)
+    pub fn remove_listener(&self, key: &MiniKey) -> bool {
+        self.listeners.remove(key)
     }
 
     /// Gives `delivery` to the listeners of `at` (the message's `to`, or the URL of the path it takes), else
@@ -105,9 +67,8 @@ impl MiniBus {
     /// The first [`Refusal`] of a listener; [`Refusal::Closed`] if there is none at all.
     pub fn deliver(&self, at: &Address<'_>, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        let mut found = Match::default();
-        self.table.look_up(at, &mut found, &guard);
-        self.deliver_found(&found, delivery, &guard)
+        let now = self.listeners.now(&guard);
+        deliver_found(&now.at(at), now, delivery)
     }
 
     /// The same, at the message's own `to`.
@@ -116,22 +77,8 @@ impl MiniBus {
     /// As [`MiniBus::deliver`]; also [`Refusal::Closed`] if `to` is no single URL address.
     pub fn deliver_to_target(&self, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        let mut found = Match::default();
-        self.look_up_target(&delivery, &mut found, &guard)?;
-        self.deliver_found(&found, delivery, &guard)
-    }
-
-    /// Looks up the message's own `to`.
-    fn look_up_target(
-        &self,
-        delivery: &Delivery,
-        found: &mut Match,
-        guard: &Guard,
-    ) -> Result<(), Refusal> {
-        let To::One(to) = delivery.message.to() else { return Err(Refusal::Closed) };
-        let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
-        self.table.look_up(&at, found, guard);
-        Ok(())
+        let now = self.listeners.now(&guard);
+        deliver_found(&at_target(now, &delivery)?, now, delivery)
     }
 
     /// Gives `delivery` to the listeners on `path` itself, and to nobody else: without one the path is gone.
@@ -140,13 +87,13 @@ impl MiniBus {
     /// As [`MiniBus::deliver`].
     pub fn deliver_by_path(&self, path: &Path, delivery: Delivery) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        if let Some(listener) = self.last_on(path, &guard)
+        let now = self.listeners.now(&guard);
+        if let Some(listener) = now.last_on(path)
             && listener.link != Some(delivery.ingress.link)
         {
             return listener.sink.push(delivery);
         }
-        let found = self.look_up_path(path, &guard)?;
-        hand_over(self.sinks(&found, delivery.ingress.link, &guard), delivery)
+        hand_over(sinks(&now.on(path), delivery.ingress.link), delivery)
     }
 
     /// The same for messages one behind the other, with one look-up for all: see [`Sink::push_in_order`].
@@ -159,31 +106,12 @@ impl MiniBus {
         run: &mut [Option<Delivery>],
     ) -> Result<(), Refusal> {
         let guard = crossbeam_epoch::pin();
-        let found = self.look_up_path(path, &guard)?;
-        let alike = |one: &Delivery, other: &Delivery| one.ingress.link == other.ingress.link;
-        for_each_stretch(run, alike, |_, stretch| {
-            self.deliver_run_found(&found, None, stretch, &guard)
-        })
-    }
-
-    /// What stands on `path` itself; if that is one listener, it is remembered.
-    fn look_up_path(&self, path: &Path, guard: &Guard) -> Result<Match, Refusal> {
-        let edits = self.table.edits();
-        let mut found = Match::default();
-        self.table.look_up(&path.url.address(), &mut found, guard);
-        if usize::from(found.listener_len) < path.url.as_str().len() {
+        let found = self.listeners.now(&guard).on(path);
+        if found.is_empty() {
             return Err(Refusal::Closed);
         }
-        if let &[target] = found.listeners.as_slice() {
-            *path.last.lock() = Some((edits, target));
-        }
-        Ok(found)
-    }
-
-    /// The only listener on `path`, if it was looked up and nothing was edited since.
-    fn last_on<'g>(&'g self, path: &Path, guard: &'g Guard) -> Option<&'g Listener> {
-        let (edits, target) = (*path.last.lock())?;
-        self.table.listener_as_of(target, edits, guard)
+        let alike = |one: &Delivery, other: &Delivery| one.ingress.link == other.ingress.link;
+        for_each_stretch(run, alike, |_, stretch| deliver_run_found(&found, None, stretch))
     }
 
     /// [`MiniBus::deliver_to_target`] for messages one behind the other, with one look-up for each stretch of
@@ -197,75 +125,56 @@ impl MiniBus {
         };
         for_each_stretch(run, alike, |first, stretch| {
             let guard = crossbeam_epoch::pin();
-            let mut found = Match::default();
-            self.look_up_target(first, &mut found, &guard)?;
-            let default = self.default_sink(&guard);
-            self.deliver_run_found(&found, default, stretch, &guard)
+            let now = self.listeners.now(&guard);
+            deliver_run_found(&at_target(now, first)?, now.default(), stretch)
         })
     }
+}
 
-    /// To the only listener among `found`, or if there is none to `default`. All came by the same link.
-    fn deliver_run_found(
-        &self,
-        found: &Match,
-        default: Option<&Arc<dyn Sink>>,
-        run: &mut [Option<Delivery>],
-        guard: &Guard,
-    ) -> Result<(), Refusal> {
-        let Some(Some(first)) = run.first() else { return Ok(()) };
-        let from = first.ingress.link;
-        let mut sinks = self.sinks(found, from, guard);
-        match (sinks.next(), sinks.next()) {
-            (None, _) => default.ok_or(Refusal::Closed)?.push_in_order(run),
-            (Some(sink), None) => sink.push_in_order(run),
-            (Some(_), Some(_)) => {
-                for place in run {
-                    let Some(delivery) = place else { continue };
-                    hand_over(self.sinks(found, from, guard), delivery.clone())?;
-                    *place = None;
-                }
-                Ok(())
+/// The listeners for the message's own `to`.
+#[inline]
+fn at_target<'g>(now: View<'g>, delivery: &Delivery) -> Result<Found<'g>, Refusal> {
+    let To::One(to) = delivery.message.to() else { return Err(Refusal::Closed) };
+    let at = Address::parse(&to).map_err(|_| Refusal::Closed)?;
+    Ok(now.at(&at))
+}
+
+/// To the only one of `found`, or if there is none to `default`. All came by the same link.
+#[inline]
+fn deliver_run_found(
+    found: &Found<'_>,
+    default: Option<&Arc<dyn Sink>>,
+    run: &mut [Option<Delivery>],
+) -> Result<(), Refusal> {
+    let Some(Some(first)) = run.first() else { return Ok(()) };
+    let from = first.ingress.link;
+    let mut takers = sinks(found, from);
+    match (takers.next(), takers.next()) {
+        (None, _) => default.ok_or(Refusal::Closed)?.push_in_order(run),
+        (Some(sink), None) => sink.push_in_order(run),
+        (Some(_), Some(_)) => {
+            for place in run {
+                let Some(delivery) = place else { continue };
+                hand_over(sinks(found, from), delivery.clone())?;
+                *place = None;
             }
+            Ok(())
         }
     }
+}
 
-    fn deliver_found(
-        &self,
-        found: &Match,
-        delivery: Delivery,
-        guard: &Guard,
-    ) -> Result<(), Refusal> {
-        let mut takers = self.sinks(found, delivery.ingress.link, guard).peekable();
-        match takers.peek() {
-            Some(_) => hand_over(takers, delivery),
-            None => self.default_sink(guard).ok_or(Refusal::Closed)?.push(delivery),
-        }
+#[inline]
+fn deliver_found(found: &Found<'_>, now: View<'_>, delivery: Delivery) -> Result<(), Refusal> {
+    let mut takers = sinks(found, delivery.ingress.link).peekable();
+    match takers.peek() {
+        Some(_) => hand_over(takers, delivery),
+        None => now.default().ok_or(Refusal::Closed)?.push(delivery),
     }
+}
 
-    /// The `*` listener. Read again only if it was replaced between two reads.
-    fn default_sink<'g>(&'g self, guard: &'g Guard) -> Option<&'g Arc<dyn Sink>> {
-        let mut number = self.default.load(Ordering::Acquire);
-        loop {
-            let sink = self.defaults.get(Target(u32::try_from(number).ok()?), guard);
-            let again = self.default.load(Ordering::Acquire);
-            if sink.is_some() || again == number {
-                return sink;
-            }
-            number = again;
-        }
-    }
-
-    fn sinks<'g>(
-        &'g self,
-        found: &'g Match,
-        from: LinkId,
-        guard: &'g Guard,
-    ) -> impl Iterator<Item = &'g Arc<dyn Sink>> {
-        found.listeners.iter().filter_map(move |target| match self.table.place(*target, guard) {
-            Some(Place::Listener(of)) if of.link != Some(from) => Some(&of.sink),
-            _ => None,
-        })
-    }
+/// Those of `found` that do not stand in the sandbox that the message came from.
+fn sinks<'s>(found: &'s Found<'_>, from: LinkId) -> impl Iterator<Item = &'s Arc<dyn Sink>> {
+    found.iter().filter(move |of| of.link != Some(from)).map(|of| &of.sink)
 }
 
 /// Has `deliver` take stretches of messages that are `alike`, with the first of each, in order, until it

@@ -24,7 +24,7 @@ pub use counters::{Counters, Drop, Snapshot};
 pub use error::PostError;
 pub use incoming::{FromCheck, Incoming, LastTaker};
 pub use message_bus::MessageBus;
-pub use mini_bus::{MiniBus, Path};
+pub use mini_bus::{MiniBus, MiniKey, Path};
 pub use note::Note;
 pub use path::PathReport;
 pub use posted::{Posted, PostedBatch, Refused, Sent, TargetReport};

@@ -106,6 +106,8 @@ impl Ways {
             return Err(SendError::TooManyStubs { stubs_max: HANDOVER_STUBS_MAX });
         }
         if found.is_none() {
+            // Usually the only one.
+            self.lanes.reserve_exact(1);
             self.lanes.push(Lane::new(Arc::clone(stub)));
         } else if !Arc::ptr_eq(&self.lanes[index].stub, stub) {
             // The same stub with a new queue: what the old queue held may be anywhere.

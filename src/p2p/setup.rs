@@ -29,6 +29,8 @@
 //! The machine is told what arrived and returns [`Action`]s. It keeps no time: that a request got no answer
 //! is for its owner to notice, who then lets it go.
 
+use std::sync::Arc;
+
 use simd_json::{OwnedValue, json, prelude::*};
 
 use crate::{
@@ -132,7 +134,8 @@ pub struct Setup {
     party: Party,
     /// Their stub: the Handler stub's URL, or the Requester stub that invited.
     peer_stub: Url,
-    ours: Description,
+    /// Shared by the set-ups, as long as no candidate is added.
+    ours: Arc<Description>,
     own_object: Option<Url>,
     their_object: Option<Url>,
     /// The other side has announced the hand-over.
@@ -147,7 +150,7 @@ pub struct Setup {
 
 impl Setup {
     /// A Requester's: the set-up of a connection to the runtime whose Handler stub is `handler`.
-    pub fn request(party: Party, handler: Url, ours: Description) -> (Self, Vec<Action>) {
+    pub fn request(party: Party, handler: Url, ours: Arc<Description>) -> (Self, Vec<Action>) {
         let setup = Setup::new(Role::Requester, party, handler, ours);
         let allocate = setup.allocate();
         (setup, vec![allocate])
@@ -158,7 +161,7 @@ impl Setup {
         party: Party,
         request: Message,
         invitation: &Invitation,
-        ours: Description,
+        ours: Arc<Description>,
     ) -> (Self, Vec<Action>) {
         let peer_stub = invitation.reporter.clone();
         let mut setup = Setup::new(Role::Handler, party, peer_stub, ours);
@@ -294,15 +297,23 @@ impl Setup {
         Ok(Some(Description { candidates: vec![candidate], ..theirs.clone() }))
     }
 
+    /// The connection is up: how the other side can be reached is no longer kept.
+    pub fn on_connected(&mut self) {
+        if let Some(theirs) = &mut self.theirs {
+            (theirs.fingerprint, theirs.candidates) = (String::new(), Vec::new());
+        }
+    }
+
     /// We can be reached at `candidates` now: those that are new are told to whoever has read our
     /// object, as `update`s to `<our object>/changes`; who reads it later reads them there.
     pub fn set_candidates(&mut self, candidates: &[Candidate]) -> Vec<Action> {
         let mut told = Vec::new();
         for candidate in candidates {
-            let ours = &mut self.ours.candidates;
+            let ours = &self.ours.candidates;
             if ours.contains(candidate) || ours.len() >= limits::CANDIDATES_MAX {
                 continue;
             }
+            let ours = &mut Arc::make_mut(&mut self.ours).candidates;
             let attribute = format!("iceCandidates.{}", ours.len());
             ours.push(*candidate);
             let Some(object) = self.own_object.as_ref().filter(|_| self.observed) else { continue };
@@ -336,7 +347,7 @@ impl Setup {
         requests
     }
 
-    fn new(role: Role, party: Party, peer_stub: Url, ours: Description) -> Self {
+    fn new(role: Role, party: Party, peer_stub: Url, ours: Arc<Description>) -> Self {
         Setup {
             role,
             party,

@@ -5,7 +5,7 @@
 //! may be freed: whoever does either has waited for the readers.
 //!
 //! ```text
-//! number + 32:  below 4,096    chunk by its highest bit: 32, 64, … 2,048 places
+//! number + 32:  below 8,192    chunk by its highest bit: 32, 64, … 4,096 places
 //!               from there on  32,768 places each: at 64 bytes a place, a huge page
 //! ```
 
@@ -233,8 +233,9 @@ pub(super) const NOBODY: u32 = u32::MAX - 1;
 const FIRST_CHUNK: u64 = 32;
 /// Places of a large chunk: of 64 bytes each, a huge page.
 const LARGE_CHUNK: u64 = 1 << 15;
-/// Where large chunks begin: what has so many values may take a page more than it needs.
-const LARGE_FROM: u64 = 1 << 12;
+/// Where large chunks begin: what has so many values may take a page more than it needs. A thousand P2P
+/// connections have some 5,000 places.
+const LARGE_FROM: u64 = 1 << 13;
 const SMALL_CHUNKS: usize = (LARGE_FROM / FIRST_CHUNK).ilog2() as usize;
 const LARGE_CHUNKS: usize = (SLAB_PLACES_MAX / LARGE_CHUNK) as usize + 1;
 /// So that a place of 64 bytes stands on one line.

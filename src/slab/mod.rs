@@ -1,4 +1,4 @@
-//! Numbered places, one writer, many readers that take no lock.
+//! Numbered places, one writer, many readers that take no lock; and [`Latest`], a single value of that kind.
 //!
 //! What a place holds is given out by reference for the life of an epoch guard; a removed value is
 //! dropped, and its number given out again, only when no such guard can be left. This module knows
@@ -9,6 +9,7 @@
 //! the next edit after the last of its places was given back; the first stays, and one more.
 
 mod chunks;
+mod latest;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
@@ -16,6 +17,8 @@ use crossbeam::queue::SegQueue;
 use crossbeam_epoch::{self as epoch, Guard};
 
 use crate::{limits::SLAB_PLACES_MAX, memory::prefetch};
+pub use latest::Latest;
+
 use chunks::{NOBODY, Place, Places, first_of, locate, places_of};
 
 /// What an entry points at: a place in a [`Slab`], whose meaning the owner of the table knows.

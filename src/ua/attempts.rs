@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Instant};
 
 use crate::{
     address::{Address, Url},
-    bus::Drop,
+    bus::{Drop, MiniKey},
     limits,
     link::{DirectSink, Ingress, Sink},
     message::Message,
@@ -35,7 +35,7 @@ pub(super) struct Attempt {
     /// The connection, once it is up.
     pub(super) direct: Option<Arc<dyn DirectSink>>,
     /// The connection's listener on the stub's MiniBus.
-    pub(super) mini_listener: Option<ListenerKey>,
+    pub(super) mini_listener: Option<MiniKey>,
     /// Our Connection object's listener, and that on the other's changes.
     listeners: Vec<ListenerKey>,
     /// The set-up must be done by then.
@@ -102,7 +102,7 @@ impl RuntimeUa {
     /// under way are told to the other side.
     pub fn set_candidates(&mut self, candidates: Vec<Candidate>, now: Instant) {
         let Some(local) = &mut self.local else { return };
-        local.candidates.clone_from(&candidates);
+        Arc::make_mut(local).candidates.clone_from(&candidates);
         let under_way: Vec<u64> = self
             .attempts
             .iter()
@@ -145,6 +145,7 @@ impl RuntimeUa {
             return None;
         }
         attempt.direct = Some(direct.clone());
+        attempt.setup.on_connected();
         let peer = self.remotes.get(&attempt.remote)?.peer.clone();
         // A queue that has just been made takes its first item.
         let _ = direct.push_control(PROBE.into());
@@ -287,6 +288,7 @@ impl RuntimeUa {
                 Action::Listen(url) => {
                     let key = self.listen(url);
                     if let Some(state) = self.attempts.get_mut(&attempt) {
+                        state.listeners.reserve_exact(1);
                         state.listeners.push(key);
                     }
                 }

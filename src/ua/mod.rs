@@ -78,7 +78,7 @@ pub struct RuntimeUa {
     incarnation: u128,
     ready: bool,
     /// What our own P2P endpoint offers; `None` until the transport is up, and without P2P.
-    local: Option<Description>,
+    local: Option<Arc<Description>>,
     nodes: HashMap<Box<str>, NodeLeg>,
     /// The Handler stub's path stands at our Message Node.
     handler_path: bool,
@@ -184,7 +184,7 @@ impl RuntimeUa {
 
     /// Says what our own P2P endpoint offers: from now on connections can be set up.
     pub fn set_local_description(&mut self, description: Description) {
-        self.local = Some(description);
+        self.local = Some(Arc::new(description));
     }
 
     /// The Handler stub's URL, `<runtime>/p2phandler/1`.

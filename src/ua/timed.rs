@@ -20,7 +20,8 @@ pub(super) trait Due {
 /// The map. Iterates by key.
 #[derive(Debug)]
 pub(super) struct Timed<K, V> {
-    map: BTreeMap<K, Entry<V>>,
+    /// In boxes of their own: a tree keeps room for as many again as it holds, at worst.
+    map: BTreeMap<K, Box<Entry<V>>>,
     by_time: BTreeSet<(Instant, K)>,
     /// Each once, as its entry knows.
     touched: Vec<K>,
@@ -106,7 +107,8 @@ impl<K: Ord + Clone, V: Due> Timed<K, V> {
     /// Puts `value` in, in the place of what was there.
     pub(super) fn insert(&mut self, key: K, value: V) {
         self.remove(&key);
-        self.map.insert(key.clone(), Entry { value, placed: None, touched: true });
+        let entry = Entry { value, placed: None, touched: true };
+        self.map.insert(key.clone(), Box::new(entry));
         self.touched.push(key);
     }
 

@@ -86,7 +86,9 @@ pub async fn party(role: &str, arguments: &[String]) -> Outcome<()> {
 
 async fn hub(node: &str) -> Outcome<()> {
     let mut console = Console::open();
-    let (runtime, _hyperty, mut events) = start(BOB_RUNTIME, BOB, node).await?;
+    let (runtime, hyperty, mut events) = start(BOB_RUNTIME, BOB, node).await?;
+    // A message that nobody takes would count as the connection's.
+    tokio::spawn(async move { while hyperty.next().await.is_some() {} });
     console.say("ready");
     let mut live = 0_usize;
     while let Some(line) = console.next().await {
