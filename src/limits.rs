@@ -212,9 +212,21 @@ pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
 /// it carries. Ten of them, which the system is given at once, are within what it takes; larger ones are
 /// worth little more, and each connection keeps the buffer of one.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
-/// Rounds among a connection's driver, reader and writer before other tasks have their turn: a message that
-/// arrives, is answered and leaves takes two.
-pub const QUIC_ROUNDS_A_TURN: u32 = 4;
+/// Datagrams given to the system at once where it cuts them itself: more are worth little more, and each
+/// connection's turn is that much longer.
+pub const QUIC_GATHERED_MAX: usize = 10;
+/// Datagrams that a connection sends before other tasks have their turn, give or take one such gathering.
+pub const QUIC_DATAGRAMS_A_TURN: usize = 20;
+/// Batches that a connection takes out of its outbox before other tasks have their turn.
+pub const QUIC_BATCHES_A_TURN: usize = 4;
+/// Pieces of its stream, each of one packet at most, that a connection hands over at once; twice as many before
+/// other tasks have their turn.
+pub const QUIC_CHUNKS_A_TURN: usize = 32;
+/// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the smallest
+/// packets that a path must carry is some 3,500.
+pub const QUIC_PACKETS_WAITING_MAX: usize = 8_192;
+/// Times that an endpoint asks its socket for more before other tasks have their turn.
+pub const QUIC_RECEIVES_A_TURN: usize = 8;
 /// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still
 /// in the processor's caches when they are decrypted, and the same memory serves the next ones.
 pub const QUIC_RECEIVES_AT_ONCE: usize = 4;
@@ -238,10 +250,9 @@ pub const QUIC_DRAIN: Duration = Duration::from_secs(2);
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(25);
 /// Candidates of one peer tried at once; the rest of a longer list is ignored. A host has few interfaces.
 pub const QUIC_CANDIDATES_MAX: usize = 8;
-/// Incoming QUIC handshakes under way at once; what comes beyond is refused.
+/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is
+/// refused.
 pub const QUIC_HANDSHAKES_MAX: usize = 64;
-/// Incoming QUIC connections that wait for `accept`.
-pub const QUIC_ACCEPT_QUEUE: usize = 64;
 
 /// For one WebSocket handshake, TCP connection included.
 pub const WEBSOCKET_HANDSHAKE: Duration = Duration::from_secs(3);

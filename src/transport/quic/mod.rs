@@ -12,10 +12,12 @@
 //! ```
 
 mod blackhole;
+mod carry;
 mod config;
+mod connection;
 mod endpoint;
 mod fingerprint;
-mod host;
+mod hub;
 mod interfaces;
 mod link;
 mod socket;
@@ -47,8 +49,8 @@ pub(crate) enum CloseCode {
     NotTaken = 2,
 }
 
-impl From<CloseCode> for quinn::VarInt {
+impl From<CloseCode> for quinn_proto::VarInt {
     fn from(code: CloseCode) -> Self {
-        quinn::VarInt::from_u32(code as u32)
+        quinn_proto::VarInt::from_u32(code as u32)
     }
 }

@@ -1,145 +1,105 @@
-//! The UDP socket of an endpoint. On Linux it asks the system less often than tokio's would.
-//!
-//! Two habits of a socket that is watched for everything cost a round trip more than most of what is done for a
-//! message:
-//!
-//! - the system tells of room to send each time that a receiver has taken one of our datagrams, which wakes the
-//!   process for nothing. Here readiness to send is watched only while there was no room;
-//! - a reader asks again until the system says that nothing is left. `recvmmsg` that gives fewer datagrams
-//!   than it was asked for has said that already.
+//! The UDP socket of an endpoint: tokio's, with what quinn-udp knows of segmentation and congestion marks.
 
-use std::{io, net::UdpSocket, sync::Arc};
+use std::{
+    io::{self, IoSliceMut},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
-use quinn::AsyncUdpSocket;
+use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
 
-/// `socket` as quinn uses it. Must be called within a tokio runtime.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn watched(socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    use quinn::Runtime;
-    quinn::TokioRuntime.wrap_udp_socket(socket)
+use super::Blackhole;
+use crate::limits::{QUIC_GATHERED_MAX, QUIC_RECEIVES_AT_ONCE};
+
+/// One UDP socket behind a [`Blackhole`] switch, shared by all connections of an endpoint.
+#[derive(Debug)]
+pub(super) struct UdpSocket {
+    socket: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    switch: Blackhole,
 }
 
-/// `socket` as quinn uses it. Must be called within a tokio runtime.
-#[cfg(target_os = "linux")]
-pub(super) fn watched(socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    linux::Watched::new(socket).map(|socket| Arc::new(socket) as Arc<dyn AsyncUdpSocket>)
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::{
-        io::{self, ErrorKind, IoSliceMut},
-        net::{SocketAddr, UdpSocket},
-        pin::Pin,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
-        task::{Context, Poll, ready},
-    };
-
-    use quinn::{
-        AsyncUdpSocket, UdpPoller,
-        udp::{RecvMeta, Transmit, UdpSocketState},
-    };
-    use tokio::io::{Interest, unix::AsyncFd};
-
-    /// Watched for what comes in.
-    #[derive(Debug)]
-    pub(super) struct Watched {
-        socket: AsyncFd<UdpSocket>,
-        state: UdpSocketState,
-        /// There was no room to send, and nobody has seen any since.
-        is_full: AtomicBool,
+impl UdpSocket {
+    /// Binds `address`; the unspecified IPv6 address takes IPv4 as well. Must be called within a tokio runtime.
+    pub(super) fn bind(address: SocketAddr, switch: &Blackhole) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(false)?;
+        }
+        socket.bind(&address.into())?;
+        let state = UdpSocketState::new((&socket).into())?;
+        let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+        Ok(UdpSocket { socket, state, switch: switch.clone() })
     }
 
-    impl Watched {
-        pub(super) fn new(socket: UdpSocket) -> io::Result<Self> {
-            let state = UdpSocketState::new((&socket).into())?;
-            let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
-            Ok(Watched { socket, state, is_full: AtomicBool::new(false) })
-        }
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
     }
 
-    impl AsyncUdpSocket for Watched {
-        fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-            Box::pin(Room { socket: self, watch: None })
-        }
+    /// True if what is larger than the path carries may come in pieces: its limit cannot be searched for then.
+    pub(super) fn may_fragment(&self) -> bool {
+        self.state.may_fragment()
+    }
 
-        fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-            let sent = self.state.send(self.socket.get_ref().into(), transmit);
-            if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
-                self.is_full.store(true, Ordering::Relaxed);
-            }
-            sent
-        }
+    /// Datagrams that one buffer may receive, gathered.
+    pub(super) fn receive_segments(&self) -> usize {
+        self.state.gro_segments()
+    }
 
-        fn poll_recv(
-            &self,
-            context: &mut Context<'_>,
-            buffers: &mut [IoSliceMut<'_>],
-            metas: &mut [RecvMeta],
-        ) -> Poll<io::Result<usize>> {
-            loop {
-                let mut ready = ready!(self.socket.poll_read_ready(context))?;
-                match self.state.recv(self.socket.get_ref().into(), buffers, metas) {
-                    Ok(received) => {
-                        // What comes from here on is told anew.
-                        if received < buffers.len().min(metas.len()) {
-                            ready.clear_ready();
-                        }
-                        return Poll::Ready(Ok(received));
-                    }
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => ready.clear_ready(),
-                    Err(error) => return Poll::Ready(Err(error)),
+    /// Datagrams that one [`UdpSocket::try_send`] may carry.
+    pub(super) fn send_segments(&self) -> usize {
+        self.state.max_gso_segments().min(QUIC_GATHERED_MAX)
+    }
+
+    /// Sends, or says that there is no room (`WouldBlock`). Other errors are those of one datagram: they are
+    /// logged and it is lost, as datagrams may be.
+    pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.switch.is_on() {
+            return Ok(());
+        }
+        let send = || self.state.send((&self.socket).into(), transmit);
+        self.socket.try_io(Interest::WRITABLE, send)
+    }
+
+    /// Resolves when there may be room.
+    pub(super) fn room(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            // What is wrong with the socket is met again by who sends.
+            let _ = self.socket.writable().await;
+        })
+    }
+
+    /// Receives into `buffers`, or leaves the waker of the one task that receives.
+    ///
+    /// Few buffers are given to the system at once, so that they are still in the processor's caches when they
+    /// are read. On Linux fewer datagrams than buffers say that nothing is left, and spare the call that would
+    /// say it again.
+    pub(super) fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>; QUIC_RECEIVES_AT_ONCE],
+        metas: &mut [RecvMeta; QUIC_RECEIVES_AT_ONCE],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.socket.poll_recv_ready(context))?;
+            let mut received = 0;
+            let outcome = self.socket.try_io(Interest::READABLE, || {
+                received = self.state.recv((&self.socket).into(), buffers, metas)?;
+                let is_last = cfg!(target_os = "linux") && received < buffers.len();
+                // For tokio this is how readiness ends.
+                if is_last { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+            });
+            match outcome {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    return Poll::Ready(Err(error));
                 }
+                _ if received > 0 && !self.switch.is_on() => return Poll::Ready(Ok(received)),
+                _ => {}
             }
-        }
-
-        fn local_addr(&self) -> io::Result<SocketAddr> {
-            self.socket.get_ref().local_addr()
-        }
-
-        fn max_transmit_segments(&self) -> usize {
-            self.state.max_gso_segments()
-        }
-
-        fn max_receive_segments(&self) -> usize {
-            self.state.gro_segments()
-        }
-
-        fn may_fragment(&self) -> bool {
-            self.state.may_fragment()
-        }
-    }
-
-    /// Waits for room to send, on behalf of one connection.
-    #[derive(Debug)]
-    struct Room {
-        socket: Arc<Watched>,
-        /// The same socket, watched for room; only while there is none.
-        watch: Option<AsyncFd<UdpSocket>>,
-    }
-
-    impl UdpPoller for Room {
-        fn poll_writable(
-            mut self: Pin<&mut Self>,
-            context: &mut Context<'_>,
-        ) -> Poll<io::Result<()>> {
-            let Room { socket, watch } = &mut *self;
-            if watch.is_none() {
-                if !socket.is_full.load(Ordering::Relaxed) {
-                    return Poll::Ready(Ok(()));
-                }
-                let same = socket.socket.get_ref().try_clone()?;
-                *watch = Some(AsyncFd::with_interest(same, Interest::WRITABLE)?);
-            }
-            if let Some(watch) = watch {
-                ready!(watch.poll_write_ready(context))?.retain_ready();
-            }
-            *watch = None;
-            socket.is_full.store(false, Ordering::Relaxed);
-            Poll::Ready(Ok(()))
         }
     }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use quinn::AsyncTimer;
 use tokio::time::{Sleep, sleep_until};
 
 /// Asks tokio only for earlier times: a later one is asked for when the earlier one has come, and until then
@@ -42,6 +41,36 @@ impl LazyTimer {
         LazyTimer { sleep, asked: Some(at), wanted: at, bell: Arc::new(bell) }
     }
 
+    /// Sets it to another time.
+    pub(super) fn reset(&mut self, at: Instant) {
+        self.wanted = at;
+        if self.asked.is_none_or(|asked| at < asked) {
+            self.ask(at);
+        }
+    }
+
+    /// Ready once, when the time has come; else leaves the waker.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        {
+            let mut driver = self.bell.driver.lock();
+            if !driver.as_ref().is_some_and(|driver| driver.will_wake(context.waker())) {
+                *driver = Some(context.waker().clone());
+            }
+        }
+        if !self.bell.has_rung.swap(false, Ordering::AcqRel) || !self.is_due() {
+            return Poll::Pending;
+        }
+        if self.asked.is_some_and(|asked| asked < self.wanted) {
+            self.ask(self.wanted);
+            self.bell.has_rung.store(false, Ordering::Release);
+            if !self.is_due() {
+                return Poll::Pending;
+            }
+        }
+        self.asked = None;
+        Poll::Ready(())
+    }
+
     fn ask(&mut self, at: Instant) {
         self.sleep.as_mut().reset(at.into());
         self.asked = Some(at);
@@ -52,37 +81,6 @@ impl LazyTimer {
     fn is_due(&mut self) -> bool {
         let waker = Waker::from(self.bell.clone());
         Future::poll(self.sleep.as_mut(), &mut Context::from_waker(&waker)).is_ready()
-    }
-}
-
-impl AsyncTimer for LazyTimer {
-    fn reset(mut self: Pin<&mut Self>, at: Instant) {
-        self.wanted = at;
-        if self.asked.is_none_or(|asked| at < asked) {
-            self.ask(at);
-        }
-    }
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        {
-            let mut driver = this.bell.driver.lock();
-            if !driver.as_ref().is_some_and(|driver| driver.will_wake(context.waker())) {
-                *driver = Some(context.waker().clone());
-            }
-        }
-        if !this.bell.has_rung.swap(false, Ordering::AcqRel) || !this.is_due() {
-            return Poll::Pending;
-        }
-        if this.asked.is_some_and(|asked| asked < this.wanted) {
-            this.ask(this.wanted);
-            this.bell.has_rung.store(false, Ordering::Release);
-            if !this.is_due() {
-                return Poll::Pending;
-            }
-        }
-        this.asked = None;
-        Poll::Ready(())
     }
 }
 

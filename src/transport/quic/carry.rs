@@ -1,0 +1,310 @@
+//! What is carried by a connection that is up: frames out of an outbox, frames in to a receiver.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use quinn_proto::{Connection, ReadError, StreamId, WriteError};
+use smallvec::SmallVec;
+
+use super::LinkReceiver;
+use crate::{
+    limits::{
+        QUIC_BATCHES_A_TURN, QUIC_CHUNKS_A_TURN, WRITE_BATCH_BYTES_MAX, WRITE_BATCH_ITEMS_MAX,
+    },
+    link::{Drained, Outbox, Outgoing, Weigh},
+    transport::{
+        Ended, Flow,
+        frame::{BatchEncoder, Chunks, Frame, FrameDecoder},
+    },
+};
+
+/// Places that are kept for what is read or written next.
+const PLACES_KEPT: usize = 4;
+
+/// Is told how a connection ended.
+pub(super) type Tell = Box<dyn FnOnce(Ended) + Send>;
+
+/// Who reads and writes a connection's stream, until it ends. Whatever happens, the end is told once.
+pub(super) struct Carrier {
+    outbox: Arc<Outbox<Outgoing>>,
+    receiver: Box<dyn LinkReceiver>,
+    tell: Option<Tell>,
+    decoder: FrameDecoder,
+    /// Read, but not looked at yet, for the receiver has paused.
+    ahead: VecDeque<Bytes>,
+    /// Resolves when the receiver wants to go on.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    is_reading: bool,
+    /// How the stream ended, until all that came before has been handed over.
+    end: Option<Option<ReadError>>,
+    batch: Vec<Outgoing>,
+    encoder: BatchEncoder,
+    /// Encoded, and written up to `written`.
+    chunks: Chunks,
+    written: usize,
+    is_writing: bool,
+}
+
+/// How far a turn of reading or writing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It waits for somebody.
+    Waits,
+    /// It can go on, and lets others go first.
+    More,
+    /// The outbox is closed and empty: the stream has been finished.
+    Finished,
+    /// The peer wants nothing more.
+    Stopped,
+}
+
+impl Carrier {
+    pub(super) fn new(
+        outbox: Arc<Outbox<Outgoing>>,
+        receiver: Box<dyn LinkReceiver>,
+        payload_bytes_max: usize,
+        tell: Tell,
+    ) -> Self {
+        Carrier {
+            outbox,
+            receiver,
+            tell: Some(tell),
+            decoder: FrameDecoder::new(payload_bytes_max),
+            ahead: VecDeque::new(),
+            pause: None,
+            is_reading: true,
+            end: None,
+            batch: Vec::new(),
+            encoder: BatchEncoder::default(),
+            chunks: Chunks::new(),
+            written: 0,
+            is_writing: true,
+        }
+    }
+
+    /// True while the receiver wants nothing more for now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.pause.is_some()
+    }
+
+    /// Tells how it ended.
+    pub(super) fn end(mut self, ended: Ended) {
+        if let Some(tell) = self.tell.take() {
+            tell(ended);
+        }
+    }
+
+    /// Hands over what has come by `stream`.
+    ///
+    /// # Errors
+    /// What the peer has done that is against the protocol.
+    pub(super) fn read(
+        &mut self,
+        machine: &mut Connection,
+        stream: StreamId,
+        context: &mut Context<'_>,
+    ) -> Result<Turn, String> {
+        let was_paused = self.is_paused();
+        if let Some(pause) = &mut self.pause {
+            if pause.as_mut().poll(context).is_pending() {
+                return Ok(Turn::Waits);
+            }
+            self.pause = None;
+        }
+        // After a pause there may be more of the chunk at hand.
+        let mut has_any = was_paused || !self.ahead.is_empty();
+        let mut is_enough = false;
+        let outcome = loop {
+            match self.hand_over_ahead(context) {
+                Ok(true) if is_enough => break Ok(Turn::More),
+                Ok(true) => {}
+                Ok(false) => break Ok(Turn::Waits),
+                Err(fault) => break Err(fault),
+            }
+            let chunks = self.read_chunks(machine, stream);
+            if chunks.is_empty() {
+                break self.check_end().map(|()| Turn::Waits);
+            }
+            has_any = true;
+            is_enough = chunks.len() == QUIC_CHUNKS_A_TURN;
+            self.ahead.extend(chunks);
+        };
+        if has_any {
+            self.receiver.on_batch_end();
+        }
+        outcome
+    }
+
+    /// True if everything read was handed over, and more is wanted.
+    fn hand_over_ahead(&mut self, context: &mut Context<'_>) -> Result<bool, String> {
+        loop {
+            match self.hand_over() {
+                Ok(Flow::Continue) => {}
+                Ok(Flow::Pause(resume)) => {
+                    let mut pause = Box::pin(async move { resume.notified().await });
+                    if pause.as_mut().poll(context).is_pending() {
+                        self.pause = Some(pause);
+                        return Ok(false);
+                    }
+                    continue;
+                }
+                Ok(Flow::Stop) => {
+                    self.is_reading = false;
+                    self.ahead.clear();
+                    return Ok(false);
+                }
+                Err(fault) => return Err(fault),
+            }
+            match self.ahead.pop_front() {
+                Some(chunk) => self.decoder.feed(chunk),
+                None => return Ok(true),
+            }
+        }
+    }
+
+    /// Hands over the frames of the chunk at hand; `Continue` when it is used up.
+    fn hand_over(&mut self) -> Result<Flow, String> {
+        while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
+            let flow = match frame {
+                Frame::Message { number, bytes } => self.receiver.on_message(number, bytes),
+                Frame::Control(bytes) => {
+                    if !bytes.is_empty() {
+                        self.receiver.on_control(bytes);
+                    }
+                    Flow::Continue
+                }
+            };
+            if !matches!(flow, Flow::Continue) {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Continue)
+    }
+
+    /// All that came has been handed over: was the stream's end, if it has come to that, a proper one?
+    fn check_end(&mut self) -> Result<(), String> {
+        match self.end.take() {
+            Some(Some(error)) => Err(format!("stream {error}")),
+            Some(None) if !self.decoder.is_between_frames() => {
+                Err("stream ends within a frame".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What has come, in order; nothing if nothing is there.
+    fn read_chunks(
+        &mut self,
+        machine: &mut Connection,
+        stream: StreamId,
+    ) -> SmallVec<[Bytes; QUIC_CHUNKS_A_TURN]> {
+        let mut read = SmallVec::new();
+        if !self.is_reading {
+            return read;
+        }
+        let mut receive = machine.recv_stream(stream);
+        let Ok(mut chunks) = receive.read(true) else {
+            // It was at its end.
+            self.is_reading = false;
+            return read;
+        };
+        while read.len() < QUIC_CHUNKS_A_TURN {
+            match chunks.next(usize::MAX) {
+                Ok(Some(chunk)) => read.push(chunk.bytes),
+                Err(ReadError::Blocked) => break,
+                end => {
+                    self.is_reading = false;
+                    self.end = Some(end.err());
+                    break;
+                }
+            }
+        }
+        // Whether there is something to send is found out after each turn.
+        let _ = chunks.finalize();
+        read
+    }
+
+    /// Writes what the outbox holds, or leaves the task's waker there. Writes gather what is ready, and wait for
+    /// no timer.
+    pub(super) fn write(
+        &mut self,
+        machine: &mut Connection,
+        stream: StreamId,
+        context: &mut Context<'_>,
+    ) -> Turn {
+        for _ in 0..QUIC_BATCHES_A_TURN {
+            while self.written < self.chunks.len() {
+                let left = &mut self.chunks[self.written..];
+                match machine.send_stream(stream).write_chunks(left) {
+                    Ok(written) => self.written += written.chunks,
+                    Err(WriteError::Stopped(_)) => return Turn::Stopped,
+                    Err(WriteError::Blocked | WriteError::ClosedStream) => return Turn::Waits,
+                }
+            }
+            self.chunks.clear();
+            self.written = 0;
+            if !self.is_writing {
+                return Turn::Waits;
+            }
+            if self.batch.is_empty() && !self.fill(context) {
+                if self.is_writing {
+                    return Turn::Waits;
+                }
+                // An error means that the connection is gone already.
+                let _ = machine.send_stream(stream).finish();
+                return Turn::Finished;
+            }
+            self.encode();
+        }
+        Turn::More
+    }
+
+    /// Takes the next items out of the outbox; false if there are none.
+    fn fill(&mut self, context: &mut Context<'_>) -> bool {
+        match self.outbox.poll_drain(context, &mut self.batch, WRITE_BATCH_ITEMS_MAX) {
+            Poll::Ready(Drained::Items(_)) => true,
+            Poll::Ready(Drained::End) => {
+                self.is_writing = false;
+                false
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Encodes what is at hand, as far as one write goes.
+    fn encode(&mut self) {
+        let mut bytes = 0;
+        let fits = |item: &&Outgoing| {
+            let fits = bytes < WRITE_BATCH_BYTES_MAX;
+            bytes += item.weight_bytes();
+            fits
+        };
+        let count = self.batch.iter().take_while(fits).count();
+        self.encoder.reserve(&self.batch[..count]);
+        for item in self.batch.drain(..count) {
+            self.encoder.push(&item);
+        }
+        self.chunks = self.encoder.take();
+    }
+
+    /// Keeps no memory that a quiet connection does not need.
+    pub(super) fn rest(&mut self) {
+        self.decoder.rest();
+        self.batch.shrink_to(PLACES_KEPT);
+        self.ahead.shrink_to(PLACES_KEPT);
+    }
+}
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        if let Some(tell) = self.tell.take() {
+            tell(Ended::Lost { reason: "its task has gone".to_owned() });
+        }
+    }
+}
