@@ -12,21 +12,17 @@
 //! written, what is to be sent, and what is due. It ends when nothing is left, or when it has done its share.
 
 use std::{
-    cell::RefCell,
     future::Future,
-    io::ErrorKind,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    task::{Context, Poll},
+    time::Instant,
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use quinn_proto::{
     Connection as Machine, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, EndpointEvent,
-    Event, Side, StreamEvent, StreamId, Transmit,
+    Event, Side, StreamEvent, StreamId,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::debug;
@@ -34,125 +30,21 @@ use tracing::debug;
 use super::{
     CloseCode, Fingerprint, QuicLink,
     carry::{Carrier, Turn},
+    egress::Egress,
     hub::Hub,
     link::{CloseOnDrop, ended},
+    mailbox::{Known, Mailbox},
     socket::UdpSocket,
     timer::LazyTimer,
     tls,
 };
 use crate::{
-    limits::{QUIC_DATAGRAMS_A_TURN, QUIC_DRAIN, QUIC_PACKETS_WAITING_MAX},
+    limits::QUIC_DRAIN,
     transport::{Ended, frame::OPENING},
 };
 
 /// Events that a quiet connection keeps room for.
 const EVENTS_KEPT: usize = 2;
-
-thread_local! {
-    /// What is sent next by whichever connection has its turn. None keeps a buffer of its own.
-    static SENDING: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// What reaches a connection's task from outside, and what is known of the connection outside.
-#[derive(Debug)]
-pub(super) struct Mailbox(Mutex<Mail>);
-
-struct Mail {
-    events: Vec<ConnectionEvent>,
-    close: Option<(CloseCode, Bytes)>,
-    /// The endpoint's socket is another now.
-    moved: Option<Arc<UdpSocket>>,
-    /// The dialling side keeps this connection.
-    is_chosen: bool,
-    carrier: Option<Carrier>,
-    /// The task has ended: nobody reads this any more.
-    is_over: bool,
-    task: Option<Waker>,
-    /// As of the last turn.
-    remote: SocketAddr,
-    round_trip: Duration,
-    datagrams_sent: u64,
-}
-
-impl std::fmt::Debug for Mail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mail").field("remote", &self.remote).finish_non_exhaustive()
-    }
-}
-
-impl Mailbox {
-    fn new(remote: SocketAddr) -> Self {
-        Mailbox(Mutex::new(Mail {
-            events: Vec::new(),
-            close: None,
-            moved: None,
-            is_chosen: false,
-            carrier: None,
-            is_over: false,
-            task: None,
-            remote,
-            round_trip: Duration::ZERO,
-            datagrams_sent: 0,
-        }))
-    }
-
-    /// A packet for this connection. Where too many wait it is lost, as packets may be.
-    pub(super) fn push(&self, event: ConnectionEvent) {
-        self.put(|mail| {
-            if mail.events.len() < QUIC_PACKETS_WAITING_MAX {
-                mail.events.push(event);
-            }
-        });
-    }
-
-    /// Closes with `code` and `reason`, unless it is closed already.
-    pub(super) fn close(&self, code: CloseCode, reason: Bytes) {
-        self.put(|mail| {
-            mail.close.get_or_insert((code, reason));
-        });
-    }
-
-    pub(super) fn move_to(&self, socket: Arc<UdpSocket>) {
-        self.put(|mail| mail.moved = Some(socket));
-    }
-
-    pub(super) fn choose(&self) {
-        self.put(|mail| mail.is_chosen = true);
-    }
-
-    /// Has `carrier` carried. It is told of the end at once if that has been already.
-    pub(super) fn carry(&self, carrier: Carrier) {
-        let mut late = Some(carrier);
-        self.put(|mail| {
-            if !mail.is_over {
-                mail.carrier = late.take();
-            }
-        });
-        if let Some(late) = late {
-            late.end(Ended::Lost { reason: "it had ended before".to_owned() });
-        }
-    }
-
-    pub(super) fn remote(&self) -> SocketAddr {
-        self.0.lock().remote
-    }
-
-    pub(super) fn round_trip(&self) -> Duration {
-        self.0.lock().round_trip
-    }
-
-    pub(super) fn datagrams_sent(&self) -> u64 {
-        self.0.lock().datagrams_sent
-    }
-
-    fn put(&self, what: impl FnOnce(&mut Mail)) {
-        let mut mail = self.0.lock();
-        what(&mut mail);
-        if let Some(task) = &mail.task {
-            task.wake_by_ref();
-        }
-    }
-}
 
 /// What an incoming connection becomes, once the dialling side has chosen it.
 pub(super) struct Admission {
@@ -192,7 +84,7 @@ pub(super) struct Connection {
     handle: ConnectionHandle,
     hub: Arc<Hub>,
     mailbox: Arc<Mailbox>,
-    socket: Arc<UdpSocket>,
+    egress: Egress,
     stage: Stage,
     stream: Option<StreamId>,
     is_readable: bool,
@@ -200,15 +92,6 @@ pub(super) struct Connection {
     deadline: Option<Instant>,
     events: Vec<ConnectionEvent>,
     timer: Option<LazyTimer>,
-    /// What found no room in the socket, and the wait for it.
-    unsent: Option<Unsent>,
-    datagrams_sent: u64,
-}
-
-struct Unsent {
-    transmit: Transmit,
-    bytes: Box<[u8]>,
-    room: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Connection {
@@ -254,35 +137,32 @@ impl Connection {
             handle,
             hub,
             mailbox,
-            socket,
+            egress: Egress::new(socket),
             stage: Stage::Opening { waiting, heard: 0 },
             stream: None,
             is_readable: false,
             deadline: None,
             events: Vec::new(),
             timer: None,
-            unsent: None,
-            datagrams_sent: 0,
         }
     }
 
     /// What has come since the last turn.
     fn take_mail(&mut self, context: &Context<'_>, now: Instant) {
-        let (close, moved, is_chosen, carrier) = {
-            let mut mail = self.mailbox.0.lock();
-            if !mail.task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
-                mail.task = Some(context.waker().clone());
-            }
-            mail.remote = self.machine.remote_address();
-            mail.round_trip = self.machine.rtt();
-            mail.datagrams_sent = self.datagrams_sent;
-            std::mem::swap(&mut mail.events, &mut self.events);
-            let is_chosen = std::mem::take(&mut mail.is_chosen);
-            (mail.close.take(), mail.moved.take(), is_chosen, mail.carrier.take())
+        let known = Known {
+            remote: self.machine.remote_address(),
+            round_trip: self.machine.rtt(),
+            datagrams_sent: self.egress.datagrams_sent(),
         };
+        let events = &mut self.events;
+        let (close, moved, is_chosen, carrier) =
+            self.mailbox.open(context.waker(), known, |mail| {
+                std::mem::swap(&mut mail.events, events);
+                let is_chosen = std::mem::take(&mut mail.is_chosen);
+                (mail.close.take(), mail.moved.take(), is_chosen, mail.carrier.take())
+            });
         if let Some(socket) = moved {
-            self.socket = socket;
-            self.unsent = None;
+            self.egress.move_to(socket);
             self.machine.local_address_changed();
         }
         for event in self.events.drain(..) {
@@ -458,62 +338,6 @@ impl Connection {
         tls::peer_fingerprint(self.machine.crypto_session().peer_identity()?)
     }
 
-    /// Sends what the machine has to send; true if that was not all.
-    fn transmit(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
-        if let Some(unsent) = &mut self.unsent {
-            if unsent.room.as_mut().poll(context).is_pending() {
-                return false;
-            }
-            if let Some(Unsent { transmit, bytes, .. }) = self.unsent.take()
-                && !self.send(transmit, &bytes, context)
-            {
-                return false;
-            }
-        }
-        SENDING.with_borrow_mut(|buffer| {
-            let segments = self.socket.send_segments();
-            let mut datagrams = 0;
-            while datagrams < QUIC_DATAGRAMS_A_TURN {
-                buffer.clear();
-                let Some(transmit) = self.machine.poll_transmit(now, segments, buffer) else {
-                    return false;
-                };
-                datagrams += transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size));
-                if !self.send(transmit, buffer, context) {
-                    return false;
-                }
-            }
-            true
-        })
-    }
-
-    /// False if there is no room: it is sent first when there is some.
-    fn send(&mut self, transmit: Transmit, bytes: &[u8], context: &mut Context<'_>) -> bool {
-        loop {
-            let outgoing = quinn_udp::Transmit {
-                destination: transmit.destination,
-                ecn: transmit.ecn.map(mark),
-                contents: &bytes[..transmit.size],
-                segment_size: transmit.segment_size,
-                src_ip: transmit.src_ip,
-            };
-            match self.socket.try_send(&outgoing) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                _ => {
-                    let each = transmit.segment_size.unwrap_or(transmit.size).max(1);
-                    self.datagrams_sent += transmit.size.div_ceil(each) as u64;
-                    return true;
-                }
-            }
-            let mut room = self.socket.clone().room();
-            if room.as_mut().poll(context).is_pending() {
-                let bytes = bytes[..transmit.size].into();
-                self.unsent = Some(Unsent { transmit, bytes, room });
-                return false;
-            }
-        }
-    }
-
     /// What the machine wants of the endpoint.
     fn ask_hub(&mut self) {
         while let Some(event) = self.machine.poll_endpoint_events() {
@@ -526,7 +350,7 @@ impl Connection {
     /// Does what is due, and waits for what will be; true if something was.
     fn is_due(&mut self, context: &mut Context<'_>) -> bool {
         loop {
-            let now = Instant::now();
+            let now = super::now();
             if self.deadline.is_some_and(|at| at <= now) {
                 let (reason, ended) = match self.stage {
                     Stage::Opening { .. } => ("handshake timed out", Ended::TimedOut),
@@ -552,7 +376,7 @@ impl Connection {
     /// Keeps no memory that a quiet connection does not need.
     fn rest(&mut self) {
         self.events.shrink_to(EVENTS_KEPT);
-        self.mailbox.0.lock().events.shrink_to(EVENTS_KEPT);
+        self.mailbox.rest(EVENTS_KEPT);
         if let Stage::Carrying(carrier) = &mut self.stage {
             carrier.rest();
         }
@@ -564,12 +388,12 @@ impl Future for Connection {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let mut now = Instant::now();
+        let mut now = super::now();
         this.take_mail(context, now);
         loop {
             this.take_events(now);
             let mut more = this.carry(context, now);
-            more |= this.transmit(context, now);
+            more |= this.egress.transmit(&mut this.machine, context, now);
             this.ask_hub();
             if this.machine.is_drained() {
                 this.take_events(now);
@@ -584,7 +408,7 @@ impl Future for Connection {
             }
             // What has become due while nothing came is the pulse of a quiet connection.
             this.rest();
-            now = Instant::now();
+            now = super::now();
         }
     }
 }
@@ -592,23 +416,9 @@ impl Future for Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.end(ConnectionError::LocallyClosed, None);
-        let late = {
-            let mut mail = self.mailbox.0.lock();
-            mail.is_over = true;
-            mail.task = None;
-            mail.carrier.take()
-        };
-        drop(late);
+        self.mailbox.leave();
         if !self.machine.is_drained() {
             self.hub.handle_event(self.handle, EndpointEvent::drained());
         }
-    }
-}
-
-fn mark(ecn: quinn_proto::EcnCodepoint) -> quinn_udp::EcnCodepoint {
-    match ecn {
-        quinn_proto::EcnCodepoint::Ect0 => quinn_udp::EcnCodepoint::Ect0,
-        quinn_proto::EcnCodepoint::Ect1 => quinn_udp::EcnCodepoint::Ect1,
-        quinn_proto::EcnCodepoint::Ce => quinn_udp::EcnCodepoint::Ce,
     }
 }

@@ -14,9 +14,9 @@ use tokio::{
 
 use super::{
     Blackhole, Expectation, Fingerprint, QuicConfig, QuicLink,
-    connection::Mailbox,
     hub::{Door, Hub},
     link::{CloseOnDrop, cut},
+    mailbox::Mailbox,
     socket::UdpSocket,
     tls::{Expected, Identity, Pin},
 };

@@ -4,7 +4,7 @@
 
 use std::{
     future::poll_fn,
-    io::{self, IoSliceMut},
+    io::{self, ErrorKind, IoSliceMut},
     net::{SocketAddr, SocketAddrV6},
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -23,7 +23,8 @@ use tracing::{debug, warn};
 
 use super::{
     CloseCode, QuicLink,
-    connection::{Admission, Connection, Mailbox},
+    connection::{Admission, Connection},
+    mailbox::Mailbox,
     socket::UdpSocket,
     tls::Expected,
 };
@@ -126,7 +127,7 @@ impl Hub {
         }
         let both = state.socket.local_addr().is_ok_and(|address| address.is_ipv6());
         let remote = if both { mapped(remote) } else { remote };
-        let connected = state.machine.connect(Instant::now(), client, remote, SERVER_NAME);
+        let connected = state.machine.connect(super::now(), client, remote, SERVER_NAME);
         let (handle, machine) = connected.map_err(|error| error.to_string())?;
         let socket = state.socket.clone();
         let (connection, mailbox, told) =
@@ -169,14 +170,7 @@ impl Hub {
 
     /// Closes every connection with `reason` and waits until the peers were told.
     pub(super) async fn close(&self, reason: &str) {
-        let reason = Bytes::copy_from_slice(reason.as_bytes());
-        {
-            let mut state = self.state.lock();
-            state.is_closed = true;
-            for mailbox in state.mailboxes.iter().flatten() {
-                mailbox.close(CloseCode::Done, reason.clone());
-            }
-        }
+        self.state.lock().give_up(reason);
         loop {
             let idle = self.idle.notified();
             tokio::pin!(idle);
@@ -236,13 +230,15 @@ impl Hub {
             let received = match socket.poll_receive(context, &mut buffers, &mut metas) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(received)) => received,
+                // It is told of an earlier datagram of ours, which anybody can bring about.
+                Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => continue,
                 Poll::Ready(Err(error)) => {
-                    // Told of an earlier datagram of ours; anybody can make a system say that.
-                    debug!(%error, "UDP receive");
-                    continue;
+                    warn!(%error, "the P2P socket fails: its connections are given up");
+                    self.state.lock().give_up("the socket has failed");
+                    return Poll::Pending;
                 }
             };
-            let now = Instant::now();
+            let now = super::now();
             let mut state = self.state.lock();
             for (meta, buffer) in metas.iter().zip(&buffers).take(received) {
                 state.take(self, socket, meta, &buffer[..meta.len], now);
@@ -270,6 +266,15 @@ impl State {
         }
         self.mailboxes[handle.0] = Some(mailbox);
         self.connections += 1;
+    }
+
+    /// Lets nobody in any more and closes every connection.
+    fn give_up(&mut self, reason: &str) {
+        let reason = Bytes::copy_from_slice(reason.as_bytes());
+        self.is_closed = true;
+        for mailbox in self.mailboxes.iter().flatten() {
+            mailbox.close(CloseCode::Done, reason.clone());
+        }
     }
 
     fn wake_receiver(&self) {
@@ -353,7 +358,7 @@ fn respond(socket: &UdpSocket, transmit: &Transmit, bytes: &[u8]) {
         src_ip: transmit.src_ip,
     });
     if let Err(error) = sent {
-        warn!(%error, "a QUIC packet of the endpoint was not sent");
+        debug!(%error, "a QUIC packet of the endpoint was not sent");
     }
 }
 

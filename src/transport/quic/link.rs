@@ -6,7 +6,7 @@ use bytes::Bytes;
 use quinn_proto::ConnectionError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CloseCode, Fingerprint, carry::Carrier, connection::Mailbox};
+use super::{CloseCode, Fingerprint, carry::Carrier, mailbox::Mailbox};
 use crate::{
     limits::CLOSE_REASON_BYTES_MAX,
     link::{Outbox, Outgoing},
@@ -48,18 +48,18 @@ impl QuicHandle {
 
     /// The peer's address at the moment; it changes when the peer's network does.
     pub fn remote_address(&self) -> SocketAddr {
-        let address = self.0.remote();
+        let address = self.0.known().remote;
         SocketAddr::new(address.ip().to_canonical(), address.port())
     }
 
     /// UDP datagrams sent so far: what gathering spares.
     pub fn datagrams_sent(&self) -> u64 {
-        self.0.datagrams_sent()
+        self.0.known().datagrams_sent
     }
 
     /// The smoothed round trip.
     pub fn round_trip(&self) -> Duration {
-        self.0.round_trip()
+        self.0.known().round_trip
     }
 }
 
@@ -111,6 +111,11 @@ pub(super) struct CloseOnDrop {
 impl CloseOnDrop {
     pub(super) fn new(mailbox: Arc<Mailbox>) -> Self {
         CloseOnDrop { mailbox, is_kept: false }
+    }
+
+    #[cfg(test)]
+    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+        self.mailbox.clone()
     }
 
     /// The connection, which somebody else closes.

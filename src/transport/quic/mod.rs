@@ -15,15 +15,19 @@ mod blackhole;
 mod carry;
 mod config;
 mod connection;
+mod egress;
 mod endpoint;
 mod fingerprint;
 mod hub;
 mod interfaces;
 mod link;
+mod mailbox;
 mod socket;
 mod timer;
 mod tls;
 
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +41,11 @@ pub use tls::Expectation;
 
 /// The ALPN protocol of a P2P link.
 pub const ALPN: &str = "hyperty-p2p/1";
+
+/// The time by tokio's clock, which a test may own.
+fn now() -> std::time::Instant {
+    tokio::time::Instant::now().into_std()
+}
 
 /// Why we closed a connection, as the peer sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

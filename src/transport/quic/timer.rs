@@ -25,18 +25,18 @@ pub(super) struct LazyTimer {
     bell: Arc<Bell>,
 }
 
-/// Woken by tokio; wakes the driver.
+/// Woken by tokio; wakes the connection's task.
 #[derive(Debug)]
 struct Bell {
     /// The timer is to look at tokio's.
     has_rung: AtomicBool,
-    driver: Mutex<Option<Waker>>,
+    task: Mutex<Option<Waker>>,
 }
 
 impl LazyTimer {
     /// A timer for `at`. Must be called within a tokio runtime.
     pub(super) fn new(at: Instant) -> Self {
-        let bell = Bell { has_rung: AtomicBool::new(true), driver: Mutex::default() };
+        let bell = Bell { has_rung: AtomicBool::new(true), task: Mutex::default() };
         let sleep = Box::pin(sleep_until(at.into()));
         LazyTimer { sleep, asked: Some(at), wanted: at, bell: Arc::new(bell) }
     }
@@ -52,9 +52,9 @@ impl LazyTimer {
     /// Ready once, when the time has come; else leaves the waker.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         {
-            let mut driver = self.bell.driver.lock();
-            if !driver.as_ref().is_some_and(|driver| driver.will_wake(context.waker())) {
-                *driver = Some(context.waker().clone());
+            let mut task = self.bell.task.lock();
+            if !task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+                *task = Some(context.waker().clone());
             }
         }
         if !self.bell.has_rung.swap(false, Ordering::AcqRel) || !self.is_due() {
@@ -91,8 +91,61 @@ impl Wake for Bell {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.has_rung.store(true, Ordering::Release);
-        if let Some(driver) = &*self.driver.lock() {
-            driver.wake_by_ref();
+        if let Some(task) = &*self.task.lock() {
+            task.wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: it comes when it was last set to come, never before, and asks tokio anew only for earlier times.
+    //! Method: tokio's clock, paused.
+
+    use std::{future::poll_fn, time::Duration};
+
+    use tokio::time::{Instant as Clock, advance};
+
+    use super::*;
+
+    fn at(milliseconds: u64) -> Instant {
+        (Clock::now() + Duration::from_millis(milliseconds)).into_std()
+    }
+
+    async fn comes(timer: &mut LazyTimer) -> Instant {
+        poll_fn(|context| timer.poll(context)).await;
+        Clock::now().into_std()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_comes_when_it_was_last_set_to_come() {
+        for times in [&[50][..], &[50, 80], &[50, 20], &[50, 80, 20, 60], &[1, 100, 99]] {
+            let mut timer = LazyTimer::new(at(70));
+            let begin = Clock::now().into_std();
+            for &time in times {
+                timer.reset(begin + Duration::from_millis(time));
+                let pending =
+                    poll_fn(|context| Poll::Ready(timer.poll(context).is_pending())).await;
+                assert!(pending, "{times:?}");
+            }
+            let last = begin + Duration::from_millis(times[times.len() - 1]);
+            assert_eq!(comes(&mut timer).await, last, "{times:?}");
+            timer.reset(last + Duration::from_millis(5));
+            assert_eq!(comes(&mut timer).await, last + Duration::from_millis(5), "{times:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tokio_is_asked_for_earlier_times_only() {
+        let mut timer = LazyTimer::new(at(50));
+        let first = timer.asked;
+        timer.reset(at(70));
+        assert_eq!(timer.asked, first);
+        timer.reset(at(30));
+        assert_eq!(timer.asked, Some(at(30)));
+        advance(Duration::from_millis(31)).await;
+        timer.reset(at(100));
+        assert!(poll_fn(|context| Poll::Ready(timer.poll(context).is_pending())).await);
+        assert_eq!(timer.asked, Some(at(100)));
     }
 }
