@@ -127,7 +127,7 @@ impl Receiver {
             Arrived::Duplicate => self.counters.duplicate += 1,
             Arrived::Beyond => self.counters.beyond += 1,
         }
-        stream.settle(&mut posts, &mut self.timer, now);
+        settle(stream, &mut posts, &mut self.timer, now);
         posts
     }
 
@@ -164,7 +164,7 @@ impl Receiver {
             }
         }
         if let Some(stream) = &mut self.stream {
-            stream.settle(&mut posts, &mut self.timer, now);
+            settle(stream, &mut posts, &mut self.timer, now);
         }
         posts
     }
@@ -421,4 +421,12 @@ fn deliver_one(deliver: DeliverRun<'_>, delivery: Delivery) -> Result<(), Refusa
         RunTaken { unheard: 0, .. } => Ok(()),
         _ => Err(Refusal::Closed),
     }
+}
+
+/// Something has arrived: says the acknowledgement if it is due, and asks for the time of what will be.
+fn settle(stream: &mut Stream, posts: &mut Posts, timer: &mut Timer, now: Instant) {
+    if let Some(ack) = stream.acknowledgement(now) {
+        posts.push((ack, Reach::One));
+    }
+    stream.arm(timer);
 }

@@ -8,9 +8,7 @@ use crate::{
     handover::{
         config::Mutation,
         control::{Control, Ranges},
-        receiver::Posts,
         timer::Timer,
-        ways::Reach,
     },
     limits::{
         HANDOVER_ACK_ALONG, HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART,
@@ -194,14 +192,6 @@ impl Stream {
             self.ack_at.get_or_insert(now + HANDOVER_ACK_WAIT);
         }
         due.then(|| self.acknowledge_now())
-    }
-
-    /// Something has arrived: says the acknowledgement if it is due, and asks for the time of what will be.
-    pub(super) fn settle(&mut self, posts: &mut Posts, timer: &mut Timer, now: Instant) {
-        if let Some(ack) = self.acknowledgement(now) {
-            posts.push((ack, Reach::One));
-        }
-        self.arm(timer);
     }
 
     /// True if an acknowledgement is worth going along with a message of our own.

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use quinn_proto::{Connection, ReadError, StreamId, WriteError};
 use smallvec::SmallVec;
 
-use super::LinkReceiver;
 use crate::{
     limits::{
         QUIC_BATCHES_A_TURN, QUIC_CHUNKS_A_TURN, WRITE_BATCH_BYTES_MAX, WRITE_BATCH_ITEMS_MAX,
@@ -26,6 +25,18 @@ use crate::{
 
 /// Places that are kept for what is read or written next.
 const PLACES_KEPT: usize = 4;
+
+/// What takes the frames of one connection, called by one task, in order.
+///
+/// **No call blocks or waits.**
+pub trait LinkReceiver: Send + 'static {
+    /// A message and its number (0: plain). It is taken in any case; the verdict is about the next.
+    fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow;
+    /// A control object, as it came.
+    fn on_control(&mut self, bytes: Bytes);
+    /// Nothing more is at hand: the time for an acknowledgement of the whole batch.
+    fn on_batch_end(&mut self) {}
+}
 
 /// Is told how a connection ended.
 pub(super) type Tell = Box<dyn FnOnce(Ended) + Send>;

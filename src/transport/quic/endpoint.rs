@@ -14,7 +14,8 @@ use tokio::{
 
 use super::{
     Blackhole, Expectation, Fingerprint, QuicConfig, QuicLink,
-    hub::{Door, Hub},
+    hub::Hub,
+    ingress::{Door, dial, receive},
     link::{CloseOnDrop, cut},
     mailbox::Mailbox,
     socket::UdpSocket,
@@ -63,7 +64,8 @@ impl QuicEndpoint {
         // Each that waits has its place among the handshakes.
         let (links, accepted) = mpsc::channel(QUIC_HANDSHAKES_MAX);
         let door = Door::new(expected.clone(), links, config.handshake, config.payload_bytes_max);
-        let hub = Hub::start(socket, common, server, door);
+        let hub = Arc::new(Hub::new(socket, common, server));
+        tokio::spawn(receive(hub.clone(), door, config.datagram_bytes_max));
         let accepted = Mutex::new(accepted);
         Ok(QuicEndpoint { hub, identity, expected, blackhole, config, dialling, accepted })
     }
@@ -179,7 +181,7 @@ async fn attempt(
     client: ClientConfig,
     candidate: SocketAddr,
 ) -> Result<Attempt, DialError> {
-    let (mailbox, told) = hub.dial(client, candidate).map_err(failed)?;
+    let (mailbox, told) = dial(&hub, client, candidate).map_err(failed)?;
     let connection = CloseOnDrop::new(mailbox.clone());
     match told.await {
         Ok(Ok(())) => Ok((mailbox, connection)),

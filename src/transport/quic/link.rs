@@ -6,24 +6,16 @@ use bytes::Bytes;
 use quinn_proto::ConnectionError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{CloseCode, Fingerprint, carry::Carrier, mailbox::Mailbox};
+use super::{
+    CloseCode, Fingerprint,
+    carry::{Carrier, LinkReceiver},
+    mailbox::Mailbox,
+};
 use crate::{
     limits::CLOSE_REASON_BYTES_MAX,
     link::{Outbox, Outgoing},
-    transport::{Ended, Flow},
+    transport::Ended,
 };
-
-/// What takes the frames of one connection, called by one task, in order.
-///
-/// **No call blocks or waits.**
-pub trait LinkReceiver: Send + 'static {
-    /// A message and its number (0: plain). It is taken in any case; the verdict is about the next.
-    fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow;
-    /// A control object, as it came.
-    fn on_control(&mut self, bytes: Bytes);
-    /// Nothing more is at hand: the time for an acknowledgement of the whole batch.
-    fn on_batch_end(&mut self) {}
-}
 
 /// A connection whose peer is known and wants us. Dropped without [`QuicLink::start`], it is closed.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ mod egress;
 mod endpoint;
 mod fingerprint;
 mod hub;
+mod ingress;
 mod interfaces;
 mod link;
 mod mailbox;
@@ -32,11 +33,12 @@ mod strangers;
 mod tests;
 
 pub use blackhole::Blackhole;
+pub use carry::LinkReceiver;
 pub use config::{ConfigError, QuicConfig};
 pub use endpoint::{DialError, QuicEndpoint};
 pub use fingerprint::{Fingerprint, ParseFingerprintError};
 pub use interfaces::reachable_at;
-pub use link::{LinkReceiver, QuicHandle, QuicLink};
+pub use link::{QuicHandle, QuicLink};
 pub use tls::Expectation;
 
 /// The ALPN protocol of a P2P link.
