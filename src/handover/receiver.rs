@@ -174,10 +174,17 @@ impl Receiver {
         self.stream.as_ref().is_some_and(Stream::may_go_along)
     }
 
-    /// That acknowledgement.
+    /// That acknowledgement. Its time stays set until it is known to have gone.
     pub(super) fn ack_to_go_along(&mut self) -> Option<Control> {
         let stream = self.stream.as_mut().filter(|stream| stream.may_go_along())?;
-        Some(stream.acknowledge_now())
+        Some(stream.acknowledge_along())
+    }
+
+    /// A sink took `ack`.
+    pub(super) fn went_along(&mut self, ack: &Control) {
+        if let (Some(stream), Control::Ack { stream: id, number, .. }) = (&mut self.stream, ack) {
+            stream.went_along(*id, *number);
+        }
     }
 
     /// How many messages at the front of `run` are the next ones of our stream; the first one has `hop`.

@@ -209,6 +209,21 @@ impl Stream {
         self.taken - self.acknowledged >= HANDOVER_ACK_ALONG
     }
 
+    /// The acknowledgement that is to go along. If no sink takes it, one comes when its time does.
+    pub(super) fn acknowledge_along(&mut self) -> Control {
+        let ack_at = self.ack_at;
+        let ack = self.acknowledge_now();
+        self.ack_at = ack_at;
+        ack
+    }
+
+    /// The one of stream `id` up to `number` went along: if that is still all, none is due in its time.
+    pub(super) fn went_along(&mut self, id: u128, number: u64) {
+        if (self.id, self.taken) == (id, number) {
+            self.ack_at = None;
+        }
+    }
+
     /// The acknowledgement as things stand.
     pub(super) fn acknowledge_now(&mut self) -> Control {
         self.acknowledged = self.taken;
