@@ -20,10 +20,10 @@ use crate::{
         config::{Config, Mutation, Random},
         control::{Control, ControlError},
         outcome::{Event, RunTaken, SendError, Sent, SentRun},
-        receiver::{Greeting, Met, Posts, Receiver},
+        receiver::{Greeting, Met, Receiver},
         sender::Sender,
         stream::Deliver,
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
     status::Status,
@@ -383,8 +383,9 @@ impl Peer {
         }
     }
 
-    /// Never waits for the receiver's lock: who sends may be a listener that is delivered to under it, or hold
-    /// what such a listener waits for. What does not go along now goes with a later message, or in its time.
+    /// Never waits for the receiver's lock: who sends may be a listener that is delivered to under it, or
+    /// hold what such a listener waits for. What does not go along now goes with a later message, or in its
+    /// time.
     #[cold]
     fn acknowledge_behind(&self) {
         let ack = self.receiver.try_lock().and_then(|mut receiver| {

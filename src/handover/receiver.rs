@@ -10,7 +10,7 @@ use crate::{
         outcome::{Counters, RunTaken},
         stream::{Arrived, Deliver, DeliverRun, Stream},
         timer::{Backoff, Timer},
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     limits::{
         HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
@@ -19,9 +19,6 @@ use crate::{
     link::{Delivery, Refusal},
     message::Hop,
 };
-
-/// Control to be sent after the lock is let go.
-pub(super) type Posts = Vec<(Control, Reach)>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {

@@ -8,9 +8,8 @@ use crate::{
     handover::{
         config::Mutation,
         control::{Control, Ranges},
-        receiver::Posts,
         timer::Timer,
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     limits::{
         HANDOVER_ACK_ALONG, HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART,
@@ -401,4 +400,36 @@ impl Stream {
 fn deliver_anyway(delivery: Delivery, deliver: Deliver<'_>) -> Arrived {
     let _ = deliver(delivery);
     Arrived::Duplicate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{link::Ingress, message::Message};
+
+    /// Another thread takes a message while the acknowledgement of the one before goes along.
+    #[test]
+    fn what_was_taken_meanwhile_is_acknowledged_in_its_time() {
+        let now = Instant::now();
+        let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+        let message = Message::parse(text.into()).unwrap();
+        let take = |stream: &mut Stream, number| {
+            let delivery =
+                Delivery { message: message.clone(), ingress: Ingress::LOCAL, hop: None };
+            stream.arrive(delivery, number, &mut |_| Ok(()), now, Mutation::None);
+            assert_eq!(stream.acknowledgement(now), None);
+        };
+        let in_its_time = |stream: &mut Stream| stream.acknowledgement(now + HANDOVER_ACK_WAIT);
+        for (meanwhile, id, due) in [(false, 7, None), (true, 7, Some(2)), (false, 8, Some(1))] {
+            let mut stream = Stream::new(7, 1_000, now);
+            take(&mut stream, 1);
+            assert_eq!(stream.acknowledge_along(), Control::Ack { stream: 7, number: 1, base: 0 });
+            if meanwhile {
+                take(&mut stream, 2);
+            }
+            stream.went_along(id, 1);
+            let due = due.map(|number| Control::Ack { stream: 7, number, base: 0 });
+            assert_eq!(in_its_time(&mut stream), due);
+        }
+    }
 }

@@ -67,6 +67,9 @@ pub(super) enum Reach {
     Every,
 }
 
+/// Control that one half of a peer wants said, after its lock is let go, and how.
+pub(super) type Posts = Vec<(Control, Reach)>;
+
 impl Ways {
     pub(super) fn new(dwell: Duration) -> Self {
         Ways {
