@@ -54,8 +54,8 @@ pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
 /// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much
 /// as a few messages, and shared by so many it costs each next to nothing.
 pub const HANDOVER_ACK_EVERY: u64 = 256;
-/// Messages taken before an acknowledgement goes along with a message of our own, by the direct way: it costs no
-/// packet then, and what was sent leaves the sender's window, and the processor's caches, the sooner.
+/// Messages taken before an acknowledgement goes along with a message of our own, by the direct way: it costs
+/// no packet then, and what was sent leaves the sender's window, and the processor's caches, the sooner.
 pub const HANDOVER_ACK_ALONG: u64 = 16;
 /// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken,
 /// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
