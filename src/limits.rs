@@ -57,6 +57,9 @@ pub const HANDOVER_ACK_EVERY: u64 = 256;
 /// Messages taken before an acknowledgement goes along with a message of our own, by the direct way: it costs
 /// no packet then, and what was sent leaves the sender's window, and the processor's caches, the sooner.
 pub const HANDOVER_ACK_ALONG: u64 = 16;
+/// Messages for which an empty window or hold-back ring may keep places, of some 160 bytes each. One that has
+/// grown beyond is given back when there was no message for [`HANDOVER_PROBE_WAIT`].
+pub const HANDOVER_PLACES_KEPT: usize = 64;
 /// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken,
 /// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
 pub const HANDOVER_ACK_WINDOW_PART: usize = 8;

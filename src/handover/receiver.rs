@@ -370,6 +370,7 @@ impl Receiver {
             self.counters.unheard += unheard;
             posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
             posts.extend(stream.have_if_due(now).map(|have| (have, Reach::Every)));
+            stream.give_back(now);
             stream.arm(&mut self.timer);
             idle.into_iter().for_each(|idle| self.timer.arm(stream.seen_at + idle));
         }

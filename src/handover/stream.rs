@@ -13,7 +13,8 @@ use crate::{
     },
     limits::{
         HANDOVER_ACK_ALONG, HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART,
-        HANDOVER_GAP_WAIT, HANDOVER_RANGES_MAX, HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_GAP_WAIT, HANDOVER_PLACES_KEPT, HANDOVER_PROBE_WAIT, HANDOVER_RANGES_MAX,
+        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -282,8 +283,21 @@ impl Stream {
     }
 
     pub(super) fn arm(&self, timer: &mut Timer) {
-        let reasons = [self.ack_at, self.gap_at, self.retry_at];
+        let reasons = [self.ack_at, self.gap_at, self.retry_at, self.give_back_at()];
         reasons.into_iter().flatten().for_each(|at| timer.arm(at));
+    }
+
+    /// When to give back what was held back in, if it is more than is kept and holds nothing.
+    fn give_back_at(&self) -> Option<Instant> {
+        let due = self.held_messages == 0 && self.held.capacity() > HANDOVER_PLACES_KEPT;
+        due.then(|| self.seen_at + HANDOVER_PROBE_WAIT)
+    }
+
+    /// Gives it back, if it is time.
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if self.give_back_at().is_some_and(|at| at <= now) {
+            self.held = VecDeque::new();
+        }
     }
 
     /// Messages held back, and their bytes.
@@ -411,12 +425,8 @@ mod tests {
     #[test]
     fn what_was_taken_meanwhile_is_acknowledged_in_its_time() {
         let now = Instant::now();
-        let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
-        let message = Message::parse(text.into()).unwrap();
         let take = |stream: &mut Stream, number| {
-            let delivery =
-                Delivery { message: message.clone(), ingress: Ingress::LOCAL, hop: None };
-            stream.arrive(delivery, number, &mut |_| Ok(()), now, Mutation::None);
+            stream.arrive(delivery(), number, &mut |_| Ok(()), now, Mutation::None);
             assert_eq!(stream.acknowledgement(now), None);
         };
         let in_its_time = |stream: &mut Stream| stream.acknowledgement(now + HANDOVER_ACK_WAIT);
@@ -430,6 +440,39 @@ mod tests {
             stream.went_along(id, 1);
             let due = due.map(|number| Control::Ack { stream: 7, number, base: 0 });
             assert_eq!(in_its_time(&mut stream), due);
+        }
+    }
+
+    /// A gap held back a burst. When it is filled, and no more comes for a while, what was held in is given
+    /// back; while messages come, it stays.
+    #[test]
+    fn what_a_burst_was_held_back_in_is_given_back_later() {
+        const BURST: u64 = 1_000;
+        let now = Instant::now();
+        let mut stream = Stream::new(7, 1 << 20, now);
+        let deliver: Deliver<'_> = &mut |_| Ok(());
+        for number in (2..=BURST).chain([1]) {
+            stream.arrive(delivery(), number, deliver, now, Mutation::None);
+        }
+        assert_eq!((stream.taken, stream.held_messages), (BURST, 0));
+        let later = now + HANDOVER_PROBE_WAIT / 2;
+        stream.arrive(delivery(), BURST + 1, deliver, later, Mutation::None);
+        stream.give_back(now + HANDOVER_PROBE_WAIT);
+        assert!(stream.held.capacity() >= BURST as usize - 1);
+        let mut timer = Timer::default();
+        stream.ack_at = None;
+        stream.arm(&mut timer);
+        assert_eq!(timer.at(), Some(later + HANDOVER_PROBE_WAIT));
+        stream.give_back(later + HANDOVER_PROBE_WAIT);
+        assert_eq!((stream.held.capacity(), stream.give_back_at()), (0, None));
+    }
+
+    fn delivery() -> Delivery {
+        let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+        Delivery {
+            message: Message::parse(text.into()).unwrap(),
+            ingress: Ingress::LOCAL,
+            hop: None,
         }
     }
 }
