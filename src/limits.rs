@@ -32,7 +32,8 @@ pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
 /// Items for which a queue keeps places, of some 100 bytes, when its drainer goes to rest: an idle connection
-/// is to cost little, and what is posted between two rests while traffic goes is seldom more.
+/// is to cost little. Up to a thousand items between two rests cost no more for it; thousands take new memory
+/// each time, some 50 ns an item.
 pub const OUTBOX_PLACES_KEPT: usize = 256;
 
 /// Listeners of one MiniBus that stand in a list, at some 100 bytes each. One more, and they stand in a
