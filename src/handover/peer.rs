@@ -369,7 +369,11 @@ impl Peer {
         let mut receiver = self.receiver.lock();
         let done = act(&mut receiver);
         let lowered = receiver.timer.take_lowered();
-        self.has_ack.store(receiver.has_ack_to_go_along(), Ordering::Relaxed);
+        let has_ack = receiver.has_ack_to_go_along();
+        // Most often it is as it was; who sends has it in a cache of its own then.
+        if self.has_ack.load(Ordering::Relaxed) != has_ack {
+            self.has_ack.store(has_ack, Ordering::Relaxed);
+        }
         drop(receiver);
         self.ring(lowered);
         done
