@@ -20,10 +20,10 @@ use crate::{
         config::{Config, Mutation, Random},
         control::{Control, ControlError},
         outcome::{Event, RunTaken, SendError, Sent, SentRun},
-        receiver::{Greeting, Met, Posts, Receiver},
+        receiver::{Greeting, Met, Receiver},
         sender::Sender,
         stream::Deliver,
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
     status::Status,
@@ -107,7 +107,7 @@ impl Peer {
         now: Instant,
     ) -> Result<Sent, SendError> {
         let sent = self.with_sender(|sender| sender.send(delivery, stub, now))?;
-        self.acknowledge_along(sent.path, now);
+        self.acknowledge_along(sent.path);
         Ok(sent)
     }
 
@@ -124,7 +124,7 @@ impl Peer {
         now: Instant,
     ) -> Result<SentRun, SendError> {
         let sent = self.with_sender(|sender| sender.send_run(run, stub, now))?;
-        self.acknowledge_along(sent.path, now);
+        self.acknowledge_along(sent.path);
         Ok(sent)
     }
 
@@ -144,11 +144,7 @@ impl Peer {
         now: Instant,
     ) -> Result<(), Refusal> {
         let Some(hop) = delivery.hop else { return deliver(delivery) };
-        let posts = self.with_receiver(|receiver| {
-            let posts = receiver.receive(delivery, hop, deliver, now);
-            self.has_ack.store(receiver.has_ack_to_go_along(), Ordering::Relaxed);
-            posts
-        });
+        let posts = self.with_receiver(|receiver| receiver.receive(delivery, hop, deliver, now));
         self.post(posts, now);
         Ok(())
     }
@@ -164,11 +160,7 @@ impl Peer {
         deliver: &mut dyn FnMut(&mut [Option<Delivery>]) -> RunTaken,
         now: Instant,
     ) {
-        let posts = self.with_receiver(|receiver| {
-            let posts = receiver.receive_run(run, deliver, now);
-            self.has_ack.store(receiver.has_ack_to_go_along(), Ordering::Relaxed);
-            posts
-        });
+        let posts = self.with_receiver(|receiver| receiver.receive_run(run, deliver, now));
         self.post(posts, now);
     }
 
@@ -377,27 +369,38 @@ impl Peer {
         let mut receiver = self.receiver.lock();
         let done = act(&mut receiver);
         let lowered = receiver.timer.take_lowered();
+        let has_ack = receiver.has_ack_to_go_along();
+        // Most often it is as it was; who sends has it in a cache of its own then.
+        if self.has_ack.load(Ordering::Relaxed) != has_ack {
+            self.has_ack.store(has_ack, Ordering::Relaxed);
+        }
         drop(receiver);
         self.ring(lowered);
         done
     }
 
-    /// Behind what was sent by `path` goes the acknowledgement that waits, if that is the direct way. Who is
-    /// about to deliver under the receiver's lock may be who sends: it is left for the next time then.
+    /// Behind what was sent by `path` goes the acknowledgement that waits, if that is the direct way.
     #[inline]
-    fn acknowledge_along(&self, path: Path, now: Instant) {
+    fn acknowledge_along(&self, path: Path) {
         if path == Path::P2p && self.has_ack.load(Ordering::Relaxed) {
-            self.acknowledge_behind(now);
+            self.acknowledge_behind();
         }
     }
 
+    /// Never waits for the receiver's lock: who sends may be a listener that is delivered to under it, or
+    /// hold what such a listener waits for. What does not go along now goes with a later message, or in its
+    /// time.
     #[cold]
-    fn acknowledge_behind(&self, now: Instant) {
-        let Some(mut receiver) = self.receiver.try_lock() else { return };
-        let ack = receiver.ack_to_go_along();
-        self.has_ack.store(false, Ordering::Relaxed);
-        drop(receiver);
-        self.post(ack.map(|ack| (ack, Reach::One)).into_iter().collect(), now);
+    fn acknowledge_behind(&self) {
+        let ack = self.receiver.try_lock().and_then(|mut receiver| {
+            self.has_ack.store(false, Ordering::Relaxed);
+            receiver.ack_to_go_along()
+        });
+        let Some(ack) = ack else { return };
+        let taken = self.with_sender(|sender| sender.ways.send_control_direct(&ack));
+        if taken && let Some(mut receiver) = self.receiver.try_lock() {
+            receiver.went_along(&ack);
+        }
     }
 
     fn ring(&self, lowered: bool) {

@@ -10,7 +10,7 @@ use crate::{
         outcome::{Counters, RunTaken},
         stream::{Arrived, Deliver, DeliverRun, Stream},
         timer::{Backoff, Timer},
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     limits::{
         HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
@@ -19,9 +19,6 @@ use crate::{
     link::{Delivery, Refusal},
     message::Hop,
 };
-
-/// Control to be sent after the lock is let go.
-pub(super) type Posts = Vec<(Control, Reach)>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {
@@ -127,7 +124,7 @@ impl Receiver {
             Arrived::Duplicate => self.counters.duplicate += 1,
             Arrived::Beyond => self.counters.beyond += 1,
         }
-        settle(stream, &mut posts, &mut self.timer, now);
+        stream.settle(&mut posts, &mut self.timer, now);
         posts
     }
 
@@ -164,7 +161,7 @@ impl Receiver {
             }
         }
         if let Some(stream) = &mut self.stream {
-            settle(stream, &mut posts, &mut self.timer, now);
+            stream.settle(&mut posts, &mut self.timer, now);
         }
         posts
     }
@@ -174,10 +171,17 @@ impl Receiver {
         self.stream.as_ref().is_some_and(Stream::may_go_along)
     }
 
-    /// That acknowledgement.
+    /// That acknowledgement. Its time stays set until it is known to have gone.
     pub(super) fn ack_to_go_along(&mut self) -> Option<Control> {
         let stream = self.stream.as_mut().filter(|stream| stream.may_go_along())?;
-        Some(stream.acknowledge_now())
+        Some(stream.acknowledge_along())
+    }
+
+    /// A sink took `ack`.
+    pub(super) fn went_along(&mut self, ack: &Control) {
+        if let (Some(stream), Control::Ack { stream: id, number, .. }) = (&mut self.stream, ack) {
+            stream.went_along(*id, *number);
+        }
     }
 
     /// How many messages at the front of `run` are the next ones of our stream; the first one has `hop`.
@@ -366,6 +370,7 @@ impl Receiver {
             self.counters.unheard += unheard;
             posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
             posts.extend(stream.have_if_due(now).map(|have| (have, Reach::Every)));
+            stream.give_back(now);
             stream.arm(&mut self.timer);
             idle.into_iter().for_each(|idle| self.timer.arm(stream.seen_at + idle));
         }
@@ -421,12 +426,4 @@ fn deliver_one(deliver: DeliverRun<'_>, delivery: Delivery) -> Result<(), Refusa
         RunTaken { unheard: 0, .. } => Ok(()),
         _ => Err(Refusal::Closed),
     }
-}
-
-/// Something has arrived: says the acknowledgement if it is due, and asks for the time of what will be.
-fn settle(stream: &mut Stream, posts: &mut Posts, timer: &mut Timer, now: Instant) {
-    if let Some(ack) = stream.acknowledgement(now) {
-        posts.push((ack, Reach::One));
-    }
-    stream.arm(timer);
 }

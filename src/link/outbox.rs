@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::link::Refusal;
+use crate::{limits::OUTBOX_PLACES_KEPT, link::Refusal};
 
 /// What an item costs of the byte bound.
 pub trait Weigh {
@@ -135,7 +135,7 @@ impl<T: Weigh> Outbox<T> {
             if inner.closed {
                 return Poll::Ready(Drained::End);
             }
-            inner.drainer = Some(context.waker().clone());
+            inner.rest(context);
             return Poll::Pending;
         }
         Poll::Ready(Drained::Items(inner.drain(into, max)))
@@ -156,7 +156,7 @@ impl<T: Weigh> Outbox<T> {
         if inner.closed {
             return Poll::Ready(None);
         }
-        inner.drainer = Some(context.waker().clone());
+        inner.rest(context);
         Poll::Pending
     }
 
@@ -178,7 +178,7 @@ impl<T: Weigh> Outbox<T> {
         if !inner.items.is_empty() || inner.closed {
             return Poll::Ready(());
         }
-        inner.drainer = Some(context.waker().clone());
+        inner.rest(context);
         Poll::Pending
     }
 
@@ -211,6 +211,14 @@ impl<T: Weigh> Inner<T> {
     fn push(&mut self, item: T) {
         self.bytes += item.weight_bytes();
         self.items.push_back(item);
+    }
+
+    /// The drainer found nothing and is woken by the next push. What a burst took of places is given back.
+    fn rest(&mut self, context: &Context<'_>) {
+        self.drainer = Some(context.waker().clone());
+        if self.items.capacity() > OUTBOX_PLACES_KEPT {
+            self.items.shrink_to(OUTBOX_PLACES_KEPT);
+        }
     }
 
     fn drain(&mut self, into: &mut Vec<T>, max: usize) -> usize {
@@ -285,6 +293,26 @@ mod tests {
         assert_eq!(outbox.push(1), Err(Refusal::Closed));
         assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::Items(1)), vec![1]));
         assert_eq!(drain(&outbox, 9), (Poll::Ready(Drained::End), vec![]));
+    }
+
+    #[test]
+    fn a_drainer_that_rests_gives_back_what_a_burst_took() {
+        const BURST: usize = 10_000;
+        let outbox = Outbox::new(BURST, BURST);
+        let places = || outbox.inner.lock().items.capacity();
+        let context = &mut Context::from_waker(Waker::noop());
+        let rests: [&dyn Fn(&mut Context<'_>) -> bool; 3] = [
+            &|context| outbox.poll_ready(context).is_pending(),
+            &|context| outbox.poll_next(context).is_pending(),
+            &|context| outbox.poll_drain(context, &mut Vec::new(), 1).is_pending(),
+        ];
+        for rest in rests {
+            (0..BURST).for_each(|_| outbox.push(1).unwrap());
+            assert_eq!(outbox.try_drain(&mut Vec::new(), BURST), BURST);
+            assert!(places() >= BURST, "there may be more at once");
+            assert!(rest(context));
+            assert_eq!(places(), OUTBOX_PLACES_KEPT);
+        }
     }
 
     #[test]
