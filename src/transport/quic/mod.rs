@@ -5,7 +5,7 @@
 //! behind a fingerprint, and what its messages mean, is not known here.
 //!
 //! quinn-proto is QUIC, quinn-udp knows the system's sockets; the tasks and clocks around them are here, one task
-//! for each connection ([`connection`]).
+//! for each connection.
 //!
 //! ```text
 //!  dial ──► handshake ◄── accept          each side pins the other's key
