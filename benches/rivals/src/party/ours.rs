@@ -67,8 +67,7 @@ impl Ours {
             Author::Alice => (ALICE_RUNTIME, ALICE, Author::Bob),
             Author::Bob => (BOB_RUNTIME, BOB, Author::Alice),
         };
-        let mut config = RuntimeConfig::new(Url::parse(runtime)?, vec![node.parse()?])?;
-        if let Ok(a) = std::env::var("V4") { config.p2p_address = Some(a.parse()?); }
+        let config = RuntimeConfig::new(Url::parse(runtime)?, vec![node.parse()?])?;
         let (runtime, mut events) = Runtime::start(config)?;
         let hyperty = runtime.add_hyperty(Url::parse(hyperty)?);
         until(&mut events, |event| matches!(event, Event::Ready)).await?;
