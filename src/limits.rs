@@ -31,10 +31,9 @@ pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
-/// Items for which a queue keeps places, of some 100 bytes, when its drainer goes to rest: an idle connection
-/// is to cost little. Up to a thousand items between two rests cost no more for it; thousands take new memory
-/// each time, some 50 ns an item.
-pub const OUTBOX_PLACES_KEPT: usize = 256;
+/// Items for which a queue keeps places, of some 100 bytes, when there has been nothing to do for a while: an idle
+/// connection is to cost little, and the next burst takes what it needs anew.
+pub const OUTBOX_PLACES_KEPT: usize = 4;
 
 /// Listeners of one MiniBus that stand in a list, at some 100 bytes each. One more, and they stand in a
 /// forwarding table, which costs 20 KB for the first: most sandboxes have one or two, and a look through so

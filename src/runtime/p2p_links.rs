@@ -367,8 +367,11 @@ impl LinkReceiver for Receiver {
     fn on_batch_end(&mut self) {
         let now = Instant::now();
         self.ingress.hand_over(now);
-        self.ingress.rest();
         self.ingress.on_room(now);
         self.shared.progress.notify_waiters();
+    }
+
+    fn on_rest(&mut self) {
+        self.ingress.rest();
     }
 }

@@ -36,6 +36,8 @@ pub trait LinkReceiver: Send + 'static {
     fn on_control(&mut self, bytes: Bytes);
     /// Nothing more is at hand: the time for an acknowledgement of the whole batch.
     fn on_batch_end(&mut self) {}
+    /// Nothing has been carried for a while: what is not in use may be given back.
+    fn on_rest(&mut self) {}
 }
 
 /// Is told how a connection ended.
@@ -60,6 +62,8 @@ pub(super) struct Carrier {
     chunks: Chunks,
     written: usize,
     is_writing: bool,
+    /// Something was read or written since the last rest.
+    has_carried: bool,
 }
 
 /// How far a turn of reading or writing has come.
@@ -96,6 +100,7 @@ impl Carrier {
             chunks: Chunks::new(),
             written: 0,
             is_writing: true,
+            has_carried: true,
         }
     }
 
@@ -147,6 +152,7 @@ impl Carrier {
             self.ahead.extend(chunks);
         };
         if has_any {
+            self.has_carried = true;
             self.receiver.on_batch_end();
         }
         outcome
@@ -279,7 +285,10 @@ impl Carrier {
     /// Takes the next items out of the outbox; false if there are none.
     fn fill(&mut self, context: &mut Context<'_>) -> bool {
         match self.outbox.poll_drain(context, &mut self.batch, WRITE_BATCH_ITEMS_MAX) {
-            Poll::Ready(Drained::Items(_)) => true,
+            Poll::Ready(Drained::Items(_)) => {
+                self.has_carried = true;
+                true
+            }
             Poll::Ready(Drained::End) => {
                 self.is_writing = false;
                 false
@@ -304,11 +313,18 @@ impl Carrier {
         self.chunks = self.encoder.take();
     }
 
-    /// Keeps no memory that a quiet connection does not need.
-    pub(super) fn rest(&mut self) {
+    /// Keeps no memory that a quiet connection does not need, if nothing was carried since this was last called;
+    /// true then.
+    pub(super) fn rest(&mut self) -> bool {
+        if std::mem::take(&mut self.has_carried) {
+            return false;
+        }
+        self.outbox.rest();
+        self.receiver.on_rest();
         self.decoder.rest();
         self.batch.shrink_to(PLACES_KEPT);
         self.ahead.shrink_to(PLACES_KEPT);
+        true
     }
 }
 

@@ -373,12 +373,13 @@ impl Connection {
         }
     }
 
-    /// Keeps no memory that a quiet connection does not need.
+    /// Keeps no memory that a quiet connection does not need, if it is one.
     fn rest(&mut self) {
-        self.events.shrink_to(EVENTS_KEPT);
-        self.mailbox.rest(EVENTS_KEPT);
-        if let Stage::Carrying(carrier) = &mut self.stage {
-            carrier.rest();
+        if let Stage::Carrying(carrier) = &mut self.stage
+            && carrier.rest()
+        {
+            self.events.shrink_to(EVENTS_KEPT);
+            self.mailbox.rest(EVENTS_KEPT);
         }
     }
 }
