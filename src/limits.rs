@@ -226,8 +226,8 @@ pub const QUIC_GATHERED_MAX: usize = 10;
 pub const QUIC_DATAGRAMS_A_TURN: usize = 20;
 /// Batches that a connection takes out of its outbox before other tasks have their turn.
 pub const QUIC_BATCHES_A_TURN: usize = 4;
-/// Pieces of its stream, each of one packet at most, that a connection hands over at once; twice as many before
-/// other tasks have their turn.
+/// Pieces of its stream, each of one packet at most, that a connection hands over before other tasks have their
+/// turn.
 pub const QUIC_CHUNKS_A_TURN: usize = 32;
 /// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the smallest
 /// packets that a path must carry is some 3,500.

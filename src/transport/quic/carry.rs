@@ -10,7 +10,6 @@ use std::{
 
 use bytes::Bytes;
 use quinn_proto::{Connection, ReadError, StreamId, WriteError};
-use smallvec::SmallVec;
 
 use crate::{
     limits::{
@@ -54,6 +53,10 @@ pub(super) struct Carrier {
     /// Resolves when the receiver wants to go on.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     is_reading: bool,
+    /// The receiver wants nothing more ever.
+    is_stopped: bool,
+    /// The receiver is to be told that the batch is at its end.
+    has_handed_over: bool,
     /// How the stream ended, until all that came before has been handed over.
     end: Option<Option<ReadError>>,
     batch: Vec<Outgoing>,
@@ -94,6 +97,8 @@ impl Carrier {
             ahead: VecDeque::new(),
             pause: None,
             is_reading: true,
+            is_stopped: false,
+            has_handed_over: false,
             end: None,
             batch: Vec::new(),
             encoder: BatchEncoder::default(),
@@ -133,25 +138,21 @@ impl Carrier {
             }
             self.pause = None;
         }
-        // After a pause there may be more of the chunk at hand.
-        let mut has_any = was_paused || !self.ahead.is_empty();
-        let mut is_enough = false;
-        let outcome = loop {
-            match self.hand_over_ahead(context) {
-                Ok(true) if is_enough => break Ok(Turn::More),
-                Ok(true) => {}
-                Ok(false) => break Ok(Turn::Waits),
-                Err(fault) => break Err(fault),
+        // After a pause there may be more of what was read before.
+        let outcome = if was_paused { self.hand_over_ahead(context) } else { Ok(true) };
+        let (has_more, outcome) = match outcome {
+            Ok(true) => {
+                let has_more = self.read_chunks(machine, stream);
+                (has_more, self.hand_over_ahead(context))
             }
-            let chunks = self.read_chunks(machine, stream);
-            if chunks.is_empty() {
-                break self.check_end().map(|()| Turn::Waits);
-            }
-            has_any = true;
-            is_enough = chunks.len() == QUIC_CHUNKS_A_TURN;
-            self.ahead.extend(chunks);
+            other => (false, other),
         };
-        if has_any {
+        let outcome = outcome.and_then(|is_wanted| match is_wanted {
+            true if has_more => Ok(Turn::More),
+            true => self.check_end().map(|()| Turn::Waits),
+            false => Ok(Turn::Waits),
+        });
+        if std::mem::take(&mut self.has_handed_over) {
             self.has_carried = true;
             self.receiver.on_batch_end();
         }
@@ -160,6 +161,9 @@ impl Carrier {
 
     /// True if everything read was handed over, and more is wanted.
     fn hand_over_ahead(&mut self, context: &mut Context<'_>) -> Result<bool, String> {
+        if self.is_stopped {
+            return Ok(false);
+        }
         loop {
             match self.hand_over() {
                 Ok(Flow::Continue) => {}
@@ -173,6 +177,7 @@ impl Carrier {
                 }
                 Ok(Flow::Stop) => {
                     self.is_reading = false;
+                    self.is_stopped = true;
                     self.ahead.clear();
                     return Ok(false);
                 }
@@ -188,6 +193,7 @@ impl Carrier {
     /// Hands over the frames of the chunk at hand; `Continue` when it is used up.
     fn hand_over(&mut self) -> Result<Flow, String> {
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
+            self.has_handed_over = true;
             let flow = match frame {
                 Frame::Message { number, bytes } => self.receiver.on_message(number, bytes),
                 Frame::Control(bytes) => {
@@ -215,36 +221,34 @@ impl Carrier {
         }
     }
 
-    /// What has come, in order; nothing if nothing is there.
-    fn read_chunks(
-        &mut self,
-        machine: &mut Connection,
-        stream: StreamId,
-    ) -> SmallVec<[Bytes; QUIC_CHUNKS_A_TURN]> {
-        let mut read = SmallVec::new();
+    /// Takes what has come out of `stream`, into `ahead`, which is empty; true if there may be more.
+    fn read_chunks(&mut self, machine: &mut Connection, stream: StreamId) -> bool {
         if !self.is_reading {
-            return read;
+            return false;
         }
         let mut receive = machine.recv_stream(stream);
         let Ok(mut chunks) = receive.read(true) else {
             // It was at its end.
             self.is_reading = false;
-            return read;
+            return false;
         };
-        while read.len() < QUIC_CHUNKS_A_TURN {
+        let has_more = loop {
             match chunks.next(usize::MAX) {
-                Ok(Some(chunk)) => read.push(chunk.bytes),
-                Err(ReadError::Blocked) => break,
+                Ok(Some(chunk)) => self.ahead.push_back(chunk.bytes),
+                Err(ReadError::Blocked) => break false,
                 end => {
                     self.is_reading = false;
                     self.end = Some(end.err());
-                    break;
+                    break false;
                 }
             }
-        }
+            if self.ahead.len() == QUIC_CHUNKS_A_TURN {
+                break true;
+            }
+        };
         // Whether there is something to send is found out after each turn.
         let _ = chunks.finalize();
-        read
+        has_more
     }
 
     /// Writes what the outbox holds, or leaves the task's waker there. Writes gather what is ready, and wait for
