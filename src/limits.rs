@@ -217,7 +217,7 @@ pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
 /// Bytes of the largest UDP payload that a path is tried for, unless configured otherwise. A path within one
 /// machine, or with jumbo frames, carries it, and needs a third of the packets then; any other stays at what
 /// it carries. Ten of them, which the system is given at once, are within what it takes; larger ones are
-/// worth little more, and each connection keeps the buffer of one.
+/// worth little more.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
 /// Datagrams given to the system at once where it cuts them itself: more are worth little more, and each
 /// connection's turn is that much longer.
@@ -229,6 +229,8 @@ pub const QUIC_BATCHES_A_TURN: usize = 4;
 /// Pieces of its stream, each of one packet at most, that a connection hands over before other tasks have their
 /// turn.
 pub const QUIC_CHUNKS_A_TURN: usize = 32;
+/// Packets that a connection takes in before it answers and others have their turn.
+pub const QUIC_PACKETS_A_TURN: usize = 128;
 /// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the smallest
 /// packets that a path must carry is some 3,500.
 pub const QUIC_PACKETS_WAITING_MAX: usize = 8_192;
@@ -257,8 +259,8 @@ pub const QUIC_DRAIN: Duration = Duration::from_secs(2);
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(25);
 /// Candidates of one peer tried at once; the rest of a longer list is ignored. A host has few interfaces.
 pub const QUIC_CANDIDATES_MAX: usize = 8;
-/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is
-/// refused.
+/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is left
+/// without an answer, and asks again.
 pub const QUIC_HANDSHAKES_MAX: usize = 64;
 
 /// For one WebSocket handshake, TCP connection included.

@@ -12,6 +12,7 @@
 //! written, what is to be sent, and what is due. It ends when nothing is left, or when it has done its share.
 
 use std::{
+    collections::VecDeque,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -32,18 +33,18 @@ use super::{
     carry::{Carrier, Turn},
     egress::Egress,
     hub::Hub,
-    link::{CloseOnDrop, ended},
+    link::{CloseOnDrop, cut, ended},
     mailbox::{Known, Mailbox},
     socket::UdpSocket,
     timer::LazyTimer,
     tls,
 };
 use crate::{
-    limits::QUIC_DRAIN,
+    limits::{QUIC_DRAIN, QUIC_PACKETS_A_TURN},
     transport::{Ended, frame::OPENING},
 };
 
-/// Events that a quiet connection keeps room for.
+/// Packets that a quiet connection keeps room for.
 const EVENTS_KEPT: usize = 2;
 
 /// What an incoming connection becomes, once the dialling side has chosen it.
@@ -56,12 +57,24 @@ pub(super) struct Admission {
     pub(super) deadline: Instant,
 }
 
+/// Why a peer did not let us in.
+#[derive(Debug)]
+pub(super) enum NotOpened {
+    /// QUIC says so.
+    Connection(ConnectionError),
+    /// We do.
+    Because(&'static str),
+}
+
+/// Is told when the peer has let us in, or why not.
+pub(super) type Told = oneshot::Receiver<Result<(), NotOpened>>;
+
 /// Who waits for the connection to be usable.
 enum Waiting {
     /// `dial`.
-    Dial(oneshot::Sender<Result<(), ConnectionError>>),
+    Dial(oneshot::Sender<Result<(), NotOpened>>),
     /// `accept`.
-    Accept(Admission),
+    Accept { links: mpsc::Sender<QuicLink>, payload_bytes_max: usize },
 }
 
 /// How far it is.
@@ -88,9 +101,15 @@ pub(super) struct Connection {
     stage: Stage,
     stream: Option<StreamId>,
     is_readable: bool,
+    /// How it ended, once it has; what has come before is still handed over.
+    ended: Option<Ended>,
+    /// The hub knows this connection no more.
+    is_forgotten: bool,
     /// For the handshake, or for an orderly close, to be over.
     deadline: Option<Instant>,
-    events: Vec<ConnectionEvent>,
+    /// The place among the handshakes, until a link has it or all is over.
+    permit: Option<OwnedSemaphorePermit>,
+    events: VecDeque<ConnectionEvent>,
     timer: Option<LazyTimer>,
 }
 
@@ -101,7 +120,7 @@ impl Connection {
         handle: ConnectionHandle,
         hub: Arc<Hub>,
         socket: Arc<UdpSocket>,
-    ) -> (Connection, Arc<Mailbox>, oneshot::Receiver<Result<(), ConnectionError>>) {
+    ) -> (Connection, Arc<Mailbox>, Told) {
         let (tell, told) = oneshot::channel();
         let connection = Connection::new(machine, handle, hub, socket, Waiting::Dial(tell));
         let mailbox = connection.mailbox.clone();
@@ -116,10 +135,11 @@ impl Connection {
         socket: Arc<UdpSocket>,
         admission: Admission,
     ) -> (Connection, Arc<Mailbox>) {
-        let deadline = admission.deadline;
-        let mut connection =
-            Connection::new(machine, handle, hub, socket, Waiting::Accept(admission));
+        let Admission { links, payload_bytes_max, permit, deadline } = admission;
+        let waiting = Waiting::Accept { links, payload_bytes_max };
+        let mut connection = Connection::new(machine, handle, hub, socket, waiting);
         connection.deadline = Some(deadline);
+        connection.permit = Some(permit);
         let mailbox = connection.mailbox.clone();
         (connection, mailbox)
     }
@@ -141,71 +161,84 @@ impl Connection {
             stage: Stage::Opening { waiting, heard: 0 },
             stream: None,
             is_readable: false,
+            ended: None,
+            is_forgotten: false,
             deadline: None,
-            events: Vec::new(),
+            permit: None,
+            events: VecDeque::new(),
             timer: None,
         }
     }
 
-    /// What has come since the last turn.
-    fn take_mail(&mut self, context: &Context<'_>, now: Instant) {
-        let known = Known {
-            remote: self.machine.remote_address(),
-            round_trip: self.machine.rtt(),
-            datagrams_sent: self.egress.datagrams_sent(),
-        };
+    /// What has come since the last turn; true if there is more than a turn takes.
+    fn take_mail(&mut self, context: &Context<'_>, now: Instant) -> bool {
         let events = &mut self.events;
-        let (close, moved, is_chosen, carrier) =
-            self.mailbox.open(context.waker(), known, |mail| {
+        let words = self.mailbox.open(context.waker(), |mail| {
+            if events.is_empty() {
                 std::mem::swap(&mut mail.events, events);
-                let is_chosen = std::mem::take(&mut mail.is_chosen);
-                (mail.close.take(), mail.moved.take(), is_chosen, mail.carrier.take())
-            });
-        if let Some(socket) = moved {
+            }
+            std::mem::take(&mut mail.words)
+        });
+        if let Some(socket) = words.moved {
             self.egress.move_to(socket);
             self.machine.local_address_changed();
         }
-        for event in self.events.drain(..) {
-            self.machine.handle_event(event);
+        let count = self.events.len().min(QUIC_PACKETS_A_TURN);
+        for event in self.events.drain(..count) {
+            // One that was forgotten must not be revived.
+            if !self.is_forgotten {
+                self.machine.handle_event(event);
+            }
         }
-        if is_chosen && let Some(stream) = self.stream {
-            // Two bytes on a stream on which nothing was written fit.
-            let _ = self.machine.send_stream(stream).write(&OPENING);
+        if words.is_chosen {
+            self.say_opening(now);
         }
-        if let Some(carrier) = carrier {
+        if let Some(carrier) = words.carrier {
             match self.stage {
                 Stage::Open => self.stage = Stage::Carrying(carrier),
-                _ => carrier.end(Ended::Lost { reason: "it had ended before".to_owned() }),
+                _ => carrier.end(self.ended.clone().unwrap_or(Ended::ClosedHere)),
             }
             self.is_readable = true;
         }
-        if let Some((code, reason)) = close {
+        if let Some((code, reason)) = words.close {
             self.close(code, reason, Ended::ClosedHere, now);
         }
+        if words.is_abandoned && matches!(self.stage, Stage::Open) {
+            self.stage = Stage::Over;
+        }
+        !self.events.is_empty()
     }
 
     /// Closes from here; who carries is told `ended`.
     fn close(&mut self, code: CloseCode, reason: Bytes, ended: Ended, now: Instant) {
-        if matches!(self.stage, Stage::Over) {
-            return;
+        if self.ended.is_none() && !self.is_forgotten {
+            self.machine.close(now, code.into(), reason);
+            self.lose(ended, NotOpened::Connection(ConnectionError::LocallyClosed));
         }
-        self.machine.close(now, code.into(), reason);
-        self.end(ConnectionError::LocallyClosed, Some(ended));
     }
 
-    /// It is over: tells who is to know, `reason` or what we make of it.
-    fn end(&mut self, reason: ConnectionError, how: Option<Ended>) {
+    /// It has ended. Who waits for it to open is told `why`; who carries gets first what has come before.
+    fn lose(&mut self, ended: Ended, why: NotOpened) {
         self.deadline = None;
+        self.is_readable = true;
+        self.ended.get_or_insert(ended);
+        if !matches!(self.stage, Stage::Opening { .. }) {
+            return;
+        }
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Opening { waiting: Waiting::Dial(tell), .. } => {
                 // Who dialled may have stopped waiting.
-                let _ = tell.send(Err(reason));
+                let _ = tell.send(Err(why));
             }
-            Stage::Opening { waiting: Waiting::Accept(_), .. } => {
-                debug!(from = %self.machine.remote_address(), %reason, "QUIC handshake failed");
-            }
-            Stage::Carrying(carrier) => carrier.end(how.unwrap_or_else(|| ended(reason))),
-            Stage::Open | Stage::Over => {}
+            _ => debug!(from = %self.machine.remote_address(), ?why, "QUIC handshake failed"),
+        }
+    }
+
+    /// Tells who carries how it ended.
+    fn end(&mut self) {
+        let ended = self.ended.clone().unwrap_or(Ended::ClosedHere);
+        if let Stage::Carrying(carrier) = std::mem::replace(&mut self.stage, Stage::Over) {
+            carrier.end(ended);
         }
     }
 
@@ -214,7 +247,9 @@ impl Connection {
         while let Some(event) = self.machine.poll() {
             match event {
                 Event::Connected => self.connected(now),
-                Event::ConnectionLost { reason } => self.end(reason, None),
+                Event::ConnectionLost { reason } => {
+                    self.lose(ended(reason.clone()), NotOpened::Connection(reason));
+                }
                 Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
                     self.stream = self.stream.or_else(|| self.machine.streams().accept(Dir::Bi));
                     self.is_readable = true;
@@ -231,21 +266,30 @@ impl Connection {
 
     /// Both know each other's keys. The accepting side opens the one stream.
     fn connected(&mut self, now: Instant) {
-        if self.machine.side() == Side::Client {
-            return;
+        if self.machine.side() == Side::Server {
+            self.stream = self.machine.streams().open(Dir::Bi);
+            self.say_opening(now);
         }
-        let Some(stream) = self.machine.streams().open(Dir::Bi) else {
-            let ended = Ended::Protocol { reason: "no stream is allowed".to_owned() };
-            return self.close(CloseCode::Protocol, "no stream is allowed".into(), ended, now);
-        };
-        // Two bytes on a stream on which nothing was written fit.
-        let _ = self.machine.send_stream(stream).write(&OPENING);
-        self.stream = Some(stream);
+    }
+
+    /// A peer that has no room for it is none of ours.
+    fn say_opening(&mut self, now: Instant) {
+        let said = self.stream.map(|stream| self.machine.send_stream(stream).write(&OPENING));
+        if !matches!(said, Some(Ok(count)) if count == OPENING.len()) {
+            self.refuse("there is no room for a stream", now);
+        }
+    }
+
+    /// The peer breaks the protocol before the connection is open.
+    fn refuse(&mut self, words: &'static str, now: Instant) {
+        if self.ended.is_none() {
+            self.machine.close(now, CloseCode::Protocol.into(), words.into());
+        }
+        self.lose(Ended::Protocol { reason: words.to_owned() }, NotOpened::Because(words));
     }
 
     fn stopped(&mut self, now: Instant) {
-        let reason = "stream stopped";
-        self.close(CloseCode::Protocol, reason.into(), Ended::ClosedHere, now);
+        self.close(CloseCode::Protocol, "stream stopped".into(), Ended::ClosedHere, now);
     }
 
     /// Reads and writes what there is; true if there is more.
@@ -264,18 +308,27 @@ impl Connection {
                     self.is_readable = more;
                 }
                 Err(reason) => {
-                    let ended = Ended::Protocol { reason: reason.clone() };
-                    let reason = Bytes::copy_from_slice(super::link::cut(&reason).as_bytes());
-                    self.close(CloseCode::Protocol, reason, ended, now);
+                    let told = Bytes::copy_from_slice(cut(&reason).as_bytes());
+                    self.close(CloseCode::Protocol, told, Ended::Protocol { reason }, now);
+                    self.end();
                     return false;
                 }
             }
+        }
+        if self.ended.is_some() {
+            if !more {
+                self.end();
+            }
+            return more;
         }
         match carrier.write(&mut self.machine, stream, context) {
             Turn::Waits => {}
             Turn::More => more = true,
             Turn::Finished => self.deadline = Some(now + QUIC_DRAIN),
-            Turn::Stopped => self.stopped(now),
+            Turn::Stopped => {
+                self.stopped(now);
+                more = true;
+            }
         }
         more
     }
@@ -288,18 +341,22 @@ impl Connection {
         let mut is_wrong = false;
         if let Ok(mut chunks) = self.machine.recv_stream(stream).read(true) {
             while *heard < OPENING.len() && !is_wrong {
-                let Ok(Some(chunk)) = chunks.next(OPENING.len() - *heard) else { break };
-                is_wrong = *chunk.bytes != OPENING[*heard..*heard + chunk.bytes.len()];
-                *heard += chunk.bytes.len();
+                match chunks.next(OPENING.len() - *heard) {
+                    Ok(Some(chunk)) => {
+                        let wanted = &OPENING[*heard..*heard + chunk.bytes.len()];
+                        is_wrong = *chunk.bytes != *wanted;
+                        *heard += chunk.bytes.len();
+                    }
+                    Err(quinn_proto::ReadError::Blocked) => break,
+                    Ok(None) | Err(_) => is_wrong = true,
+                }
             }
             // Whether there is something to send is found out after each turn.
             let _ = chunks.finalize();
         }
         let is_whole = *heard == OPENING.len();
         if is_wrong {
-            let reason = "stream opened with something else";
-            let ended = Ended::Protocol { reason: reason.to_owned() };
-            self.close(CloseCode::Protocol, reason.into(), ended, now);
+            self.refuse("stream opened with something else", now);
         } else if is_whole {
             self.opened(now);
         }
@@ -310,37 +367,33 @@ impl Connection {
         self.deadline = None;
         let before = std::mem::replace(&mut self.stage, Stage::Open);
         let Stage::Opening { waiting, .. } = before else { return };
-        let reason: Bytes = match waiting {
-            Waiting::Dial(tell) => match tell.send(Ok(())) {
-                Ok(()) => return,
-                Err(_) => "nobody waits".into(),
-            },
-            Waiting::Accept(admission) => match self.peer() {
-                None => "no certificate".into(),
-                Some(peer) => {
-                    let link = QuicLink {
-                        connection: CloseOnDrop::new(self.mailbox.clone()),
-                        peer,
-                        payload_bytes_max: admission.payload_bytes_max,
-                        permit: Some(admission.permit),
-                    };
-                    match admission.links.try_send(link) {
-                        Ok(()) => return,
-                        Err(_) => "nobody accepts".into(),
-                    }
-                }
-            },
+        let has_it = match waiting {
+            Waiting::Dial(tell) => tell.send(Ok(())).is_ok(),
+            Waiting::Accept { links, payload_bytes_max } => {
+                let connection = CloseOnDrop::new(self.mailbox.clone());
+                let permit = self.permit.take();
+                self.peer().is_some_and(|peer| {
+                    links.try_send(QuicLink { connection, peer, payload_bytes_max, permit }).is_ok()
+                })
+            }
         };
-        self.close(CloseCode::NotTaken, reason, Ended::ClosedHere, now);
+        if !has_it {
+            self.close(CloseCode::NotTaken, "nobody accepts".into(), Ended::ClosedHere, now);
+            self.stage = Stage::Over;
+        }
     }
 
     fn peer(&self) -> Option<Fingerprint> {
         tls::peer_fingerprint(self.machine.crypto_session().peer_identity()?)
     }
 
-    /// What the machine wants of the endpoint.
+    /// What the machine wants of the endpoint, and its answers.
     fn ask_hub(&mut self) {
         while let Some(event) = self.machine.poll_endpoint_events() {
+            if self.is_forgotten {
+                continue;
+            }
+            self.is_forgotten = event.is_drained();
             if let Some(answer) = self.hub.handle_event(self.handle, event) {
                 self.machine.handle_event(answer);
             }
@@ -382,6 +435,14 @@ impl Connection {
             self.mailbox.rest(EVENTS_KEPT);
         }
     }
+
+    fn known(&self) -> Known {
+        Known {
+            remote: self.machine.remote_address(),
+            round_trip: self.machine.rtt(),
+            datagrams_sent: self.egress.datagrams_sent(),
+        }
+    }
 }
 
 impl Future for Connection {
@@ -390,35 +451,40 @@ impl Future for Connection {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut now = super::now();
-        this.take_mail(context, now);
+        let mut more = this.take_mail(context, now);
         loop {
             this.take_events(now);
-            let mut more = this.carry(context, now);
-            more |= this.egress.transmit(&mut this.machine, context, now);
+            more |= this.carry(context, now);
             this.ask_hub();
-            if this.machine.is_drained() {
-                this.take_events(now);
+            more |= this.egress.transmit(&mut this.machine, context, now);
+            if this.is_forgotten && matches!(this.stage, Stage::Over) {
                 return Poll::Ready(());
             }
-            if more {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
             if !this.is_due(context) {
-                return Poll::Pending;
+                break;
             }
-            // What has become due while nothing came is the pulse of a quiet connection.
+            // What becomes due while nothing is carried is the pulse of a quiet connection.
             this.rest();
             now = super::now();
+            if more {
+                break;
+            }
         }
+        this.mailbox.know(this.known());
+        if more {
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.end(ConnectionError::LocallyClosed, None);
-        self.mailbox.leave();
-        if !self.machine.is_drained() {
+        let gone = || Ended::Lost { reason: "its task has gone".to_owned() };
+        let ended = self.ended.get_or_insert_with(gone).clone();
+        self.end();
+        self.mailbox.leave(ended);
+        if !self.is_forgotten {
             self.hub.handle_event(self.handle, EndpointEvent::drained());
         }
     }

@@ -1,12 +1,16 @@
 //! What a connection sends: packets out of its state machine into the endpoint's socket.
 
 use std::{
-    cell::RefCell, future::Future, io::ErrorKind, pin::Pin, sync::Arc, task::Context, time::Instant,
+    cell::RefCell,
+    io::ErrorKind,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Instant,
 };
 
 use quinn_proto::{Connection as Machine, EcnCodepoint, Transmit};
 
-use super::socket::UdpSocket;
+use super::socket::{Room, UdpSocket};
 use crate::limits::QUIC_DATAGRAMS_A_TURN;
 
 thread_local! {
@@ -25,7 +29,7 @@ pub(super) struct Egress {
 struct Unsent {
     transmit: Transmit,
     bytes: Box<[u8]>,
-    room: Pin<Box<dyn Future<Output = ()> + Send>>,
+    room: Room,
 }
 
 impl Egress {
@@ -96,10 +100,15 @@ impl Egress {
                 }
             }
             let mut room = self.socket.clone().room();
-            if room.as_mut().poll(context).is_pending() {
-                let bytes = bytes[..transmit.size].into();
-                self.unsent = Some(Unsent { transmit, bytes, room });
-                return false;
+            match room.as_mut().poll(context) {
+                Poll::Ready(Ok(())) => {}
+                // It is lost, as packets may be.
+                Poll::Ready(Err(_)) => return true,
+                Poll::Pending => {
+                    let bytes = bytes[..transmit.size].into();
+                    self.unsent = Some(Unsent { transmit, bytes, room });
+                    return false;
+                }
             }
         }
     }

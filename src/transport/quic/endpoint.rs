@@ -14,6 +14,7 @@ use tokio::{
 
 use super::{
     Blackhole, Expectation, Fingerprint, QuicConfig, QuicLink,
+    connection::NotOpened,
     hub::Hub,
     ingress::{Door, dial, receive},
     link::{CloseOnDrop, cut},
@@ -185,7 +186,8 @@ async fn attempt(
     let connection = CloseOnDrop::new(mailbox.clone());
     match told.await {
         Ok(Ok(())) => Ok((mailbox, connection)),
-        Ok(Err(error)) => Err(refused(error)),
+        Ok(Err(NotOpened::Connection(error))) => Err(refused(error)),
+        Ok(Err(NotOpened::Because(words))) => Err(failed(words)),
         Err(gone) => Err(failed(gone)),
     }
 }

@@ -28,10 +28,8 @@ pub(super) struct State {
     /// By handle: these are small numbers, used again.
     mailboxes: Vec<Option<Arc<Mailbox>>>,
     pub(super) connections: usize,
-    /// Nobody is let in, and nobody is dialled.
+    /// Nobody is let in and nobody is dialled; the task that receives ends with the last connection.
     pub(super) is_closed: bool,
-    /// The owner has gone: the task that receives ends with the last connection.
-    pub(super) is_orphan: bool,
     pub(super) receiver: Option<Waker>,
 }
 
@@ -52,7 +50,6 @@ impl Hub {
             mailboxes: Vec::new(),
             connections: 0,
             is_closed: false,
-            is_orphan: false,
             receiver: None,
         });
         Hub { state, idle: Notify::new() }
@@ -75,7 +72,10 @@ impl Hub {
         let mut state = self.state.lock();
         if event.is_drained() {
             // At once: from here on the handle may be another's.
-            state.mailboxes[handle.0] = None;
+            let place = state.mailboxes.get_mut(handle.0);
+            if place.is_none_or(|place| place.take().is_none()) {
+                return None;
+            }
             state.connections -= 1;
             if state.connections == 0 {
                 self.idle.notify_waiters();
@@ -114,7 +114,6 @@ impl Hub {
     pub(super) fn orphan(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
-        state.is_orphan = true;
         state.wake_receiver();
     }
 }
@@ -136,6 +135,7 @@ impl State {
         for mailbox in self.mailboxes.iter().flatten() {
             mailbox.close(CloseCode::Done, reason.clone());
         }
+        self.wake_receiver();
     }
 
     /// The mailbox of `handle`'s connection.

@@ -12,14 +12,14 @@ use std::{
 };
 
 use bytes::BytesMut;
-use quinn_proto::{ClientConfig, ConnectionError, DatagramEvent, EcnCodepoint, Incoming, Transmit};
+use quinn_proto::{ClientConfig, DatagramEvent, EcnCodepoint, Incoming, Transmit};
 use quinn_udp::RecvMeta;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tracing::{debug, warn};
 
 use super::{
     QuicLink,
-    connection::{Admission, Connection},
+    connection::{Admission, Connection, Told},
     hub::{Hub, State},
     mailbox::Mailbox,
     socket::UdpSocket,
@@ -31,7 +31,7 @@ use crate::limits::{QUIC_HANDSHAKES_MAX, QUIC_RECEIVES_A_TURN, QUIC_RECEIVES_AT_
 const SERVER_NAME: &str = "hyperty";
 
 /// Who is being dialled, and who will hear of it.
-pub(super) type Dialled = (Arc<Mailbox>, oneshot::Receiver<Result<(), ConnectionError>>);
+pub(super) type Dialled = (Arc<Mailbox>, Told);
 
 /// Begins to dial `remote`, in a task of its own. Who waits is told when the peer has let us in.
 pub(super) fn dial(
@@ -81,7 +81,8 @@ impl Door {
 pub(super) async fn receive(hub: Arc<Hub>, door: Door, datagram_bytes_max: u16) {
     let gathered = hub.lock().socket.receive_segments() * usize::from(datagram_bytes_max);
     let mut memory = vec![0; gathered * QUIC_RECEIVES_AT_ONCE];
-    let ingress = Ingress { hub, door };
+    let datagram_bytes_max = usize::from(datagram_bytes_max);
+    let ingress = Ingress { hub, door, datagram_bytes_max };
     poll_fn(|context| ingress.poll_receive(context, &mut memory)).await;
 }
 
@@ -89,6 +90,7 @@ pub(super) async fn receive(hub: Arc<Hub>, door: Door, datagram_bytes_max: u16) 
 struct Ingress {
     hub: Arc<Hub>,
     door: Door,
+    datagram_bytes_max: usize,
 }
 
 impl Ingress {
@@ -96,7 +98,7 @@ impl Ingress {
     fn poll_receive(&self, context: &mut Context<'_>, memory: &mut [u8]) -> Poll<()> {
         let (socket, before) = {
             let mut state = self.hub.lock();
-            if state.is_orphan && state.connections == 0 {
+            if state.is_closed && state.connections == 0 {
                 return Poll::Ready(());
             }
             if !state.receiver.as_ref().is_some_and(|of| of.will_wake(context.waker())) {
@@ -104,20 +106,17 @@ impl Ingress {
             }
             (state.socket.clone(), state.socket_before.clone())
         };
+        let mut more = self.poll_socket(&socket, context, memory).is_ready();
         if let Some(before) = before {
-            let _ = self.poll_socket(&before, context, memory);
+            more |= self.poll_socket(&before, context, memory).is_ready();
         }
-        match self.poll_socket(&socket, context, memory) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(()) => {
-                // It has had its share.
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
+        if more {
+            context.waker().wake_by_ref();
         }
+        Poll::Pending
     }
 
-    /// Pending once nothing more is there.
+    /// Pending once nothing more is there; ready when it has had its share.
     fn poll_socket(
         &self,
         socket: &Arc<UdpSocket>,
@@ -135,62 +134,96 @@ impl Ingress {
                 // It is told of an earlier datagram of ours, which anybody can bring about.
                 Poll::Ready(Err(error)) if error.kind() == ErrorKind::ConnectionReset => continue,
                 Poll::Ready(Err(error)) => {
-                    warn!(%error, "the P2P socket fails: its connections are given up");
-                    self.hub.lock().give_up("the socket has failed");
+                    self.lose(socket, &error);
                     return Poll::Pending;
                 }
             };
             let now = super::now();
+            let mut begun = Begun::new();
             let mut state = self.hub.lock();
+            let mut is_used = false;
             for (meta, buffer) in metas.iter().zip(&buffers).take(received) {
-                self.take(&mut state, socket, meta, &buffer[..meta.len], now);
+                let gathered = Gathered { socket, meta, bytes: &buffer[..meta.len] };
+                is_used |= self.take(&mut state, gathered, &mut begun, now);
             }
-            if state.socket_before.is_some() && Arc::ptr_eq(&state.socket, socket) {
+            if is_used && Arc::ptr_eq(&state.socket, socket) {
                 state.socket_before = None;
             }
+            drop(state);
+            // A runtime that shuts down drops them right here, and that takes the lock.
+            begun.into_iter().for_each(|connection| drop(tokio::spawn(connection)));
         }
         Poll::Ready(())
     }
 
-    /// What one receive has gathered from one sender.
+    /// `socket` receives no more.
+    fn lose(&self, socket: &Arc<UdpSocket>, error: &std::io::Error) {
+        let mut state = self.hub.lock();
+        if Arc::ptr_eq(&state.socket, socket) {
+            warn!(%error, "the P2P socket fails: its connections are given up");
+            state.give_up("the socket has failed");
+        } else {
+            debug!(%error, "the socket before has gone");
+            state.socket_before = None;
+        }
+    }
+
+    /// Passes on what one receive has gathered from one sender; true if it was for a connection.
     fn take(
         &self,
         state: &mut State,
-        socket: &UdpSocket,
-        meta: &RecvMeta,
-        bytes: &[u8],
+        gathered: Gathered<'_>,
+        begun: &mut Begun,
         now: Instant,
-    ) {
+    ) -> bool {
+        let Gathered { socket, meta, bytes } = gathered;
+        let mut is_used = false;
         let mut all = BytesMut::from(bytes);
         while !all.is_empty() {
             let datagram = all.split_to(meta.stride.clamp(1, all.len()));
+            if datagram.len() > self.datagram_bytes_max {
+                // We have said that we take none so large.
+                continue;
+            }
             let mut response = Vec::new();
             let ecn = meta.ecn.map(mark);
             let (from, to) = (meta.addr, meta.dst_ip);
             match state.machine.handle(now, from, to, ecn, datagram, &mut response) {
                 Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                    is_used = true;
                     if let Some(mailbox) = state.mailbox(handle) {
                         mailbox.push(event);
                     }
                 }
                 Some(DatagramEvent::NewConnection(incoming)) => {
-                    self.admit(state, socket, incoming, now);
+                    begun.extend(self.admit(state, socket, incoming, now));
                 }
                 Some(DatagramEvent::Response(transmit)) => respond(socket, &transmit, &response),
                 None => {}
             }
         }
+        is_used
     }
 
-    /// Lets a new connection into its handshake, or refuses it.
-    fn admit(&self, state: &mut State, socket: &UdpSocket, incoming: Incoming, now: Instant) {
+    /// Lets a new connection into its handshake, or refuses it. Where too many are under way it is left without
+    /// an answer, which costs least, and asks again.
+    fn admit(
+        &self,
+        state: &mut State,
+        socket: &UdpSocket,
+        incoming: Incoming,
+        now: Instant,
+    ) -> Option<Connection> {
         let mut response = Vec::new();
         let door = &self.door;
-        let is_open = !state.is_closed && !door.expected.is_empty();
-        let permit = door.handshakes.clone().try_acquire_owned().ok().filter(|_| is_open);
-        let Some(permit) = permit else {
+        if state.is_closed || door.expected.is_empty() {
             let transmit = state.machine.refuse(incoming, &mut response);
-            return respond(socket, &transmit, &response);
+            respond(socket, &transmit, &response);
+            return None;
+        }
+        let Ok(permit) = door.handshakes.clone().try_acquire_owned() else {
+            state.machine.ignore(incoming);
+            return None;
         };
         let from = incoming.remote_address();
         match state.machine.accept(incoming, now, &mut response, None) {
@@ -205,17 +238,28 @@ impl Ingress {
                 let (connection, mailbox) =
                     Connection::accepted(machine, handle, self.hub.clone(), socket, admission);
                 state.put(handle, mailbox);
-                tokio::spawn(connection);
+                Some(connection)
             }
             Err(error) => {
                 debug!(%from, reason = %error.cause, "QUIC handshake failed");
                 if let Some(transmit) = error.response {
                     respond(socket, &transmit, &response);
                 }
+                None
             }
         }
     }
 }
+
+/// What one receive has gathered from one sender.
+struct Gathered<'a> {
+    socket: &'a UdpSocket,
+    meta: &'a RecvMeta,
+    bytes: &'a [u8],
+}
+
+/// Connections let in by one receive.
+type Begun = Vec<Connection>;
 
 /// A packet of the endpoint itself. Where there is no room it is lost, as a network may lose it.
 fn respond(socket: &UdpSocket, transmit: &Transmit, bytes: &[u8]) {

@@ -105,11 +105,6 @@ impl CloseOnDrop {
         CloseOnDrop { mailbox, is_kept: false }
     }
 
-    #[cfg(test)]
-    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
-        self.mailbox.clone()
-    }
-
     /// The connection, which somebody else closes.
     fn keep_open(mut self) -> Arc<Mailbox> {
         self.is_kept = true;
@@ -120,7 +115,7 @@ impl CloseOnDrop {
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         if !self.is_kept {
-            self.mailbox.close(CloseCode::Done, Bytes::new());
+            self.mailbox.abandon();
         }
     }
 }

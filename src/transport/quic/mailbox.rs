@@ -1,6 +1,6 @@
 //! What reaches a connection's task from outside, and what is known of the connection outside.
 
-use std::{net::SocketAddr, sync::Arc, task::Waker, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -14,17 +14,25 @@ use crate::{limits::QUIC_PACKETS_WAITING_MAX, transport::Ended};
 pub(super) struct Mailbox(Mutex<Mail>);
 
 pub(super) struct Mail {
-    pub(super) events: Vec<ConnectionEvent>,
+    pub(super) events: VecDeque<ConnectionEvent>,
+    pub(super) words: Words,
+    /// The task has ended so: nobody reads this any more.
+    over: Option<Ended>,
+    task: Option<Waker>,
+    known: Known,
+}
+
+/// What is said to a connection, other than packets.
+#[derive(Default)]
+pub(super) struct Words {
     pub(super) close: Option<(CloseCode, Bytes)>,
+    /// Nobody has the link any more.
+    pub(super) is_abandoned: bool,
     /// The endpoint's socket is another now.
     pub(super) moved: Option<Arc<UdpSocket>>,
     /// The dialling side keeps this connection.
     pub(super) is_chosen: bool,
     pub(super) carrier: Option<Carrier>,
-    /// The task has ended: nobody reads this any more.
-    is_over: bool,
-    task: Option<Waker>,
-    known: Known,
 }
 
 /// What is known of a connection outside its task, as of its last turn.
@@ -44,12 +52,9 @@ impl std::fmt::Debug for Mail {
 impl Mailbox {
     pub(super) fn new(remote: SocketAddr) -> Self {
         Mailbox(Mutex::new(Mail {
-            events: Vec::new(),
-            close: None,
-            moved: None,
-            is_chosen: false,
-            carrier: None,
-            is_over: false,
+            events: VecDeque::new(),
+            words: Words::default(),
+            over: None,
             task: None,
             known: Known { remote, round_trip: Duration::ZERO, datagrams_sent: 0 },
         }))
@@ -59,7 +64,7 @@ impl Mailbox {
     pub(super) fn push(&self, event: ConnectionEvent) {
         self.put(|mail| {
             if mail.events.len() < QUIC_PACKETS_WAITING_MAX {
-                mail.events.push(event);
+                mail.events.push_back(event);
             }
         });
     }
@@ -67,31 +72,42 @@ impl Mailbox {
     /// Closes with `code` and `reason`, unless it is closed already.
     pub(super) fn close(&self, code: CloseCode, reason: Bytes) {
         self.put(|mail| {
-            mail.close.get_or_insert((code, reason));
+            mail.words.close.get_or_insert((code, reason));
+        });
+    }
+
+    /// The same, by who had the link: nobody will carry.
+    pub(super) fn abandon(&self) {
+        self.put(|mail| {
+            mail.words.close.get_or_insert((CloseCode::Done, Bytes::new()));
+            mail.words.is_abandoned = true;
         });
     }
 
     pub(super) fn move_to(&self, socket: Arc<UdpSocket>) {
-        self.put(|mail| mail.moved = Some(socket));
+        self.put(|mail| mail.words.moved = Some(socket));
     }
 
     pub(super) fn choose(&self) {
-        self.put(|mail| mail.is_chosen = true);
+        self.put(|mail| mail.words.is_chosen = true);
     }
 
-    /// Has `carrier` carried. It is told of the end at once if that has been already.
+    /// Has `carrier` carried. If the task has ended, it is told how, at once and by the caller.
     pub(super) fn carry(&self, carrier: Carrier) {
         let mut late = Some(carrier);
+        let mut over = None;
         self.put(|mail| {
-            if !mail.is_over {
-                mail.carrier = late.take();
+            over.clone_from(&mail.over);
+            if over.is_none() {
+                mail.words.carrier = late.take();
             }
         });
-        if let Some(late) = late {
-            late.end(Ended::Lost { reason: "it had ended before".to_owned() });
+        if let (Some(late), Some(over)) = (late, over) {
+            late.end(over);
         }
     }
 
+    /// As of the last turn.
     pub(super) fn known(&self) -> Known {
         self.0.lock().known
     }
@@ -104,19 +120,18 @@ impl Mailbox {
         }
     }
 
-    /// Takes out what has come, as `take` says, and leaves how to wake the task and what is known now.
-    pub(super) fn open<T>(
-        &self,
-        waker: &Waker,
-        known: Known,
-        take: impl FnOnce(&mut Mail) -> T,
-    ) -> T {
+    /// Takes out what has come, as `take` says, and leaves how to wake the task.
+    pub(super) fn open<T>(&self, waker: &Waker, take: impl FnOnce(&mut Mail) -> T) -> T {
         let mut mail = self.0.lock();
         if !mail.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
             mail.task = Some(waker.clone());
         }
-        mail.known = known;
         take(&mut mail)
+    }
+
+    /// A turn has ended, and this is known now.
+    pub(super) fn know(&self, known: Known) {
+        self.0.lock().known = known;
     }
 
     /// Keeps room for `events` packets at most, as long as none are there.
@@ -124,15 +139,17 @@ impl Mailbox {
         self.0.lock().events.shrink_to(events);
     }
 
-    /// The task ends: what comes later is refused.
-    pub(super) fn leave(&self) {
+    /// The task ends, and that is how the connection has: who comes later is told so.
+    pub(super) fn leave(&self, ended: Ended) {
         let late = {
             let mut mail = self.0.lock();
-            mail.is_over = true;
+            mail.over = Some(ended.clone());
             mail.task = None;
-            mail.events = Vec::new();
-            mail.carrier.take()
+            mail.events = VecDeque::new();
+            std::mem::take(&mut mail.words)
         };
-        drop(late);
+        if let Some(late) = late.carrier {
+            late.end(ended);
+        }
     }
 }

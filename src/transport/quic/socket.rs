@@ -15,6 +15,9 @@ use tokio::io::Interest;
 use super::Blackhole;
 use crate::limits::{QUIC_GATHERED_MAX, QUIC_RECEIVES_AT_ONCE};
 
+/// The wait for room to send.
+pub(super) type Room = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+
 /// One UDP socket behind a [`Blackhole`] switch, shared by all connections of an endpoint.
 #[derive(Debug)]
 pub(super) struct UdpSocket {
@@ -65,12 +68,9 @@ impl UdpSocket {
         self.socket.try_io(Interest::WRITABLE, send)
     }
 
-    /// Resolves when there may be room.
-    pub(super) fn room(self: Arc<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        Box::pin(async move {
-            // What is wrong with the socket is met again by who sends.
-            let _ = self.socket.writable().await;
-        })
+    /// Resolves when there may be room, or never will be.
+    pub(super) fn room(self: Arc<Self>) -> Room {
+        Box::pin(async move { self.socket.writable().await })
     }
 
     /// Receives into `buffers`, or leaves the waker of the one task that receives.

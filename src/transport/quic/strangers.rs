@@ -233,22 +233,76 @@ async fn another_opening_is_refused() {
         if close.error_code == CloseCode::Protocol.into()));
 }
 
-/// The end is told once, also to who comes after it.
-#[tokio::test]
-async fn who_comes_after_the_end_is_told() {
-    let met = dialled_by_quinn().await;
-    met.quinn.close(0_u32.into(), b"");
-    let mailbox = met.link.connection.mailbox();
-    let gone = async {
-        // The link's and this one are left when the task has gone.
-        while Arc::strong_count(&mailbox) > 2 {
-            tokio::task::yield_now().await;
+/// What came before the end is handed over before the end is told, however slow the receiver, and also if nobody
+/// had carried until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_before_the_end_is_handed_over() {
+    const FRAMES: u64 = 3_000;
+    let done = Ended::ClosedByPeer { code: 0, reason: "done".into() };
+    for carried_before in [true, false] {
+        let Met { quinn, mut send, receive: _receive, link, _ends } = dialled_by_quinn().await;
+        let (recorder, mut taken) = recorder();
+        let start = move || tokio::spawn(link.run(outbox(), Slow(recorder)));
+        let (running, start) = match carried_before {
+            true => (Some(start()), None),
+            false => (None, Some(start)),
+        };
+        let frames = if carried_before { FRAMES } else { 100 };
+        for number in 1..=frames {
+            let mut frame = vec![0x44, 0x05, 0, 0x80, 0, 0, 0];
+            frame[3..7].copy_from_slice(&(0x8000_0000 | number as u32).to_be_bytes());
+            frame.resize(2 + 0x405, b'x');
+            bounded("a write", send.write_all(&frame)).await.unwrap();
         }
-    };
-    bounded("the end of the task", gone).await;
+        send.finish().unwrap();
+        bounded("the acknowledgement of all", send.stopped()).await.unwrap();
+        quinn.close(0_u32.into(), b"done");
+        let running = running.or_else(|| start.map(|start| start())).unwrap();
+        assert_eq!(bounded("our end", running).await.unwrap(), done);
+        for number in 1..=frames {
+            assert_eq!(taken.recv().await.map(|(number, _)| number), Some(number));
+        }
+        assert_eq!(taken.recv().await, None);
+    }
+}
+
+/// A receiver that takes its time.
+struct Slow(Recorder);
+
+impl LinkReceiver for Slow {
+    fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow {
+        for turn in 0..5_000 {
+            std::hint::black_box(turn);
+        }
+        self.0.on_message(number, bytes)
+    }
+
+    fn on_control(&mut self, control: Bytes) {
+        self.0.on_control(control);
+    }
+}
+
+/// Who carries when the connection's task has gone, with its runtime, is told so.
+#[test]
+fn who_comes_after_the_runtime_is_told() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let Met { link, .. } = first.block_on(dialled_by_quinn());
+    drop(first);
     let (at_us, _taken) = recorder();
-    let ended = bounded("our end", met.link.run(outbox(), at_us)).await;
+    let ended = runtime().block_on(link.run(outbox(), at_us));
     assert!(matches!(ended, Ended::Lost { .. }), "{ended}");
+}
+
+#[tokio::test]
+async fn a_closed_endpoint_accepts_nobody() {
+    let ours = Arc::new(bound());
+    let accepting = ours.clone();
+    let accepted = tokio::spawn(async move { accepting.accept().await.is_none() });
+    bounded("the close", ours.close("enough")).await;
+    assert!(bounded("the end of accepting", accepted).await.unwrap());
+    let error = ours.dial(&[ours.local_addr().unwrap()], ours.fingerprint()).await.unwrap_err();
+    assert!(error.to_string().contains("closed"), "{error}");
 }
 
 /// By the clock of the connections themselves: a peer of which nothing is heard any more is given up within a
