@@ -31,8 +31,8 @@ pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
-/// Items for which a queue keeps places, of some 100 bytes, when there has been nothing to do for a while: an idle
-/// connection is to cost little, and the next burst takes what it needs anew.
+/// Items for which a queue keeps places, of some 100 bytes, when there has been nothing to do for a while: an
+/// idle connection is to cost little, and the next burst takes what it needs anew.
 pub const OUTBOX_PLACES_KEPT: usize = 4;
 
 /// Listeners of one MiniBus that stand in a list, at some 100 bytes each. One more, and they stand in a
@@ -226,13 +226,13 @@ pub const QUIC_GATHERED_MAX: usize = 10;
 pub const QUIC_DATAGRAMS_A_TURN: usize = 20;
 /// Batches that a connection takes out of its outbox before other tasks have their turn.
 pub const QUIC_BATCHES_A_TURN: usize = 4;
-/// Pieces of its stream, each of one packet at most, that a connection hands over before other tasks have their
-/// turn.
+/// Pieces of its stream, each of one packet at most, that a connection hands over before other tasks have
+/// their turn.
 pub const QUIC_CHUNKS_A_TURN: usize = 32;
 /// Packets that a connection takes in before it answers and others have their turn.
 pub const QUIC_PACKETS_A_TURN: usize = 128;
-/// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the smallest
-/// packets that a path must carry is some 3,500.
+/// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the
+/// smallest packets that a path must carry is some 3,500.
 pub const QUIC_PACKETS_WAITING_MAX: usize = 8_192;
 /// Times that an endpoint asks its socket for more before other tasks have their turn.
 pub const QUIC_RECEIVES_A_TURN: usize = 8;
@@ -259,8 +259,8 @@ pub const QUIC_DRAIN: Duration = Duration::from_secs(2);
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(25);
 /// Candidates of one peer tried at once; the rest of a longer list is ignored. A host has few interfaces.
 pub const QUIC_CANDIDATES_MAX: usize = 8;
-/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is left
-/// without an answer, and asks again.
+/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is
+/// left without an answer, and asks again.
 pub const QUIC_HANDSHAKES_MAX: usize = 64;
 
 /// For one WebSocket handshake, TCP connection included.

@@ -191,8 +191,8 @@ impl<T: Weigh> Outbox<T> {
         drainer.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives back what a burst took of places, if nothing is queued. For a drainer that has had nothing to do for
-    /// a while: the next burst takes them anew, which costs some 50 ns an item.
+    /// Gives back what a burst took of places, if nothing is queued. For a drainer that has had nothing to do
+    /// for a while: the next burst takes them anew, which costs some 50 ns an item.
     pub fn rest(&self) {
         let mut inner = self.inner.lock();
         if inner.items.is_empty() {

@@ -1,5 +1,5 @@
-//! A switch that makes an endpoint's network swallow everything, so that a dead network can be shown on a living
-//! one.
+//! A switch that makes an endpoint's network swallow everything, so that a dead network can be shown on a
+//! living one.
 
 use std::sync::{
     Arc,

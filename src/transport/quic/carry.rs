@@ -115,7 +115,7 @@ impl Carrier {
     }
 
     /// Tells how it ended.
-    pub(super) fn end(mut self, ended: Ended) {
+    pub(super) fn end(mut self: Box<Self>, ended: Ended) {
         if let Some(tell) = self.tell.take() {
             tell(ended);
         }
@@ -251,8 +251,8 @@ impl Carrier {
         has_more
     }
 
-    /// Writes what the outbox holds, or leaves the task's waker there. Writes gather what is ready, and wait for
-    /// no timer.
+    /// Writes what the outbox holds, or leaves the task's waker there. Writes gather what is ready, and wait
+    /// for no timer.
     pub(super) fn write(
         &mut self,
         machine: &mut Connection,
@@ -317,8 +317,8 @@ impl Carrier {
         self.chunks = self.encoder.take();
     }
 
-    /// Keeps no memory that a quiet connection does not need, if nothing was carried since this was last called;
-    /// true then.
+    /// Keeps no memory that a quiet connection does not need, if nothing was carried since this was last
+    /// called; true then.
     pub(super) fn rest(&mut self) -> bool {
         if std::mem::take(&mut self.has_carried) {
             return false;

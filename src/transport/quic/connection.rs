@@ -1,15 +1,16 @@
 //! One connection: quinn-proto's state machine, driven by a task that also carries the frames.
 //!
-//! quinn-proto is all of QUIC but its sockets, clocks and tasks; these are here and in [`super::hub`]. One task
-//! owns the state machine, so that nobody locks it and nothing is handed from task to task:
+//! quinn-proto is all of QUIC but its sockets, clocks and tasks; these are here and in [`super::hub`]. One
+//! task owns the state machine, so that nobody locks it and nothing is handed from task to task:
 //!
 //! ```text
 //!   post ──► outbox ──► [ write ──► machine ──► sendmsg ]          one turn of the task
 //!   hub's task ──► mailbox ──► [ machine ──► read ──► receiver ]   one turn of the task
 //! ```
 //!
-//! A turn looks at everything in this order: what came, what the machine says, what can be read, what is to be
-//! written, what is to be sent, and what is due. It ends when nothing is left, or when it has done its share.
+//! A turn looks at everything in this order: what came, what the machine says, what can be read, what is to
+//! be written, what is to be sent, and what is due. It ends when nothing is left, or when it has done its
+//! share.
 
 use std::{
     collections::VecDeque,
@@ -79,14 +80,15 @@ enum Waiting {
 
 /// How far it is.
 enum Stage {
-    /// Until both know who is there, the stream is open, and both have said [`OPENING`]. `heard`: bytes of it.
+    /// Until both know who is there, the stream is open, and both have said [`OPENING`]. `heard`: bytes of
+    /// it.
     Opening {
         waiting: Waiting,
         heard: usize,
     },
     /// Until somebody carries.
     Open,
-    Carrying(Carrier),
+    Carrying(Box<Carrier>),
     /// It was told how it ended; the machine drains.
     Over,
 }

@@ -1,4 +1,5 @@
-//! What the connections of one endpoint share: quinn-proto's endpoint, the socket, and each other's mailboxes.
+//! What the connections of one endpoint share: quinn-proto's endpoint, the socket, and each other's
+//! mailboxes.
 
 use std::{io, net::SocketAddr, sync::Arc, task::Waker};
 

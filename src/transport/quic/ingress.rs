@@ -76,8 +76,8 @@ impl Door {
     }
 }
 
-/// Receives for the connections of `hub` and lets in who comes by `door`, until the owner and the last connection
-/// have gone.
+/// Receives for the connections of `hub` and lets in who comes by `door`, until the owner and the last
+/// connection have gone.
 pub(super) async fn receive(hub: Arc<Hub>, door: Door, datagram_bytes_max: u16) {
     let gathered = hub.lock().socket.receive_segments() * usize::from(datagram_bytes_max);
     let mut memory = vec![0; gathered * QUIC_RECEIVES_AT_ONCE];
@@ -205,8 +205,8 @@ impl Ingress {
         is_used
     }
 
-    /// Lets a new connection into its handshake, or refuses it. Where too many are under way it is left without
-    /// an answer, which costs least, and asks again.
+    /// Lets a new connection into its handshake, or refuses it. Where too many are under way it is left
+    /// without an answer, which costs least, and asks again.
     fn admit(
         &self,
         state: &mut State,

@@ -66,8 +66,8 @@ impl QuicLink {
         QuicHandle(self.connection.mailbox.clone())
     }
 
-    /// Carries frames both ways, in the task of the connection itself, until it ends; then `tell` is told how,
-    /// on that task. [`QuicHandle::close`] ends it from here.
+    /// Carries frames both ways, in the task of the connection itself, until it ends; then `tell` is told
+    /// how, on that task. [`QuicHandle::close`] ends it from here.
     ///
     /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is
     /// closed and empty, the connection is closed in order after the peer acknowledged all. `outbox` is left
@@ -80,7 +80,7 @@ impl QuicLink {
     ) {
         let receiver = Box::new(receiver);
         let carrier = Carrier::new(outbox, receiver, self.payload_bytes_max, Box::new(tell));
-        self.connection.keep_open().carry(carrier);
+        self.connection.keep_open().carry(Box::new(carrier));
     }
 
     /// As [`QuicLink::start`], for who wants to wait for the end; dropping the future closes the connection.

@@ -32,7 +32,7 @@ pub(super) struct Words {
     pub(super) moved: Option<Arc<UdpSocket>>,
     /// The dialling side keeps this connection.
     pub(super) is_chosen: bool,
-    pub(super) carrier: Option<Carrier>,
+    pub(super) carrier: Option<Box<Carrier>>,
 }
 
 /// What is known of a connection outside its task, as of its last turn.
@@ -93,7 +93,7 @@ impl Mailbox {
     }
 
     /// Has `carrier` carried. If the task has ended, it is told how, at once and by the caller.
-    pub(super) fn carry(&self, carrier: Carrier) {
+    pub(super) fn carry(&self, carrier: Box<Carrier>) {
         let mut late = Some(carrier);
         let mut over = None;
         self.put(|mail| {

@@ -4,8 +4,8 @@
 //! ([`Fingerprint`]). TLS 1.3 only, ALPN `hyperty-p2p/1`, no 0-RTT, no resumption. Which runtime stands
 //! behind a fingerprint, and what its messages mean, is not known here.
 //!
-//! quinn-proto is QUIC, quinn-udp knows the system's sockets; the tasks and clocks around them are here, one task
-//! for each connection.
+//! quinn-proto is QUIC, quinn-udp knows the system's sockets; the tasks and clocks around them are here, one
+//! task for each connection.
 //!
 //! ```text
 //!  dial ──► handshake ◄── accept          each side pins the other's key

@@ -27,7 +27,8 @@ pub(super) struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds `address`; the unspecified IPv6 address takes IPv4 as well. Must be called within a tokio runtime.
+    /// Binds `address`; the unspecified IPv6 address takes IPv4 as well. Must be called within a tokio
+    /// runtime.
     pub(super) fn bind(address: SocketAddr, switch: &Blackhole) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -43,7 +44,8 @@ impl UdpSocket {
         self.socket.local_addr()
     }
 
-    /// True if what is larger than the path carries may come in pieces: its limit cannot be searched for then.
+    /// True if what is larger than the path carries may come in pieces: its limit cannot be searched for
+    /// then.
     pub(super) fn may_fragment(&self) -> bool {
         self.state.may_fragment()
     }
@@ -75,9 +77,9 @@ impl UdpSocket {
 
     /// Receives into `buffers`, or leaves the waker of the one task that receives.
     ///
-    /// Few buffers are given to the system at once, so that they are still in the processor's caches when they
-    /// are read. On Linux fewer datagrams than buffers say that nothing is left, and spare the call that would
-    /// say it again.
+    /// Few buffers are given to the system at once, so that they are still in the processor's caches when
+    /// they are read. On Linux fewer datagrams than buffers say that nothing is left, and spare the call that
+    /// would say it again.
     pub(super) fn poll_receive(
         &self,
         context: &mut Context<'_>,

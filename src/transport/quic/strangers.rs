@@ -1,6 +1,6 @@
-//! Goal: what is wrong with a peer ends its connection and is told to both; a connection has its one stream and
-//! room for no other; whom we talk to need not be us. Method: quinn as the other side, with keys of our making, on
-//! loopback; and a paused clock where time matters.
+//! Goal: what is wrong with a peer ends its connection and is told to both; a connection has its one stream
+//! and room for no other; whom we talk to need not be us. Method: quinn as the other side, with keys of our
+//! making, on loopback; and a paused clock where time matters.
 
 use std::{
     future::Future,
@@ -233,8 +233,8 @@ async fn another_opening_is_refused() {
         if close.error_code == CloseCode::Protocol.into()));
 }
 
-/// What came before the end is handed over before the end is told, however slow the receiver, and also if nobody
-/// had carried until then.
+/// What came before the end is handed over before the end is told, however slow the receiver, and also if
+/// nobody had carried until then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_came_before_the_end_is_handed_over() {
     const FRAMES: u64 = 3_000;
