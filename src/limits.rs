@@ -31,6 +31,10 @@ pub const FIB_LOAD_PROMISED_MAX: usize = 16 << 20;
 /// Places of one slab: as many as a FIB can hold names. At 64 bytes for a listener they take 4 GiB.
 pub const SLAB_PLACES_MAX: u64 = 1 << 26;
 
+/// Items for which a queue keeps places, of some 100 bytes, when there has been nothing to do for a while: an
+/// idle connection is to cost little, and the next burst takes what it needs anew.
+pub const OUTBOX_PLACES_KEPT: usize = 4;
+
 /// Listeners of one MiniBus that stand in a list, at some 100 bytes each. One more, and they stand in a
 /// forwarding table, which costs 20 KB for the first: most sandboxes have one or two, and a look through so
 /// many takes no longer than one in the table.
@@ -54,6 +58,12 @@ pub const HANDOVER_WINDOW_MESSAGES: usize = 65_536;
 /// Messages taken before an acknowledgement is given at once: writing, carrying and reading one costs as much
 /// as a few messages, and shared by so many it costs each next to nothing.
 pub const HANDOVER_ACK_EVERY: u64 = 256;
+/// Messages taken before an acknowledgement goes along with a message of our own, by the direct way: it costs
+/// no packet then, and what was sent leaves the sender's window, and the processor's caches, the sooner.
+pub const HANDOVER_ACK_ALONG: u64 = 16;
+/// Messages for which an empty window or hold-back ring may keep places, of some 160 bytes each. One that has
+/// grown beyond is given back when there was no message for [`HANDOVER_PROBE_WAIT`].
+pub const HANDOVER_PLACES_KEPT: usize = 64;
 /// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken,
 /// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
 pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
@@ -207,8 +217,25 @@ pub const QUIC_SEND_WINDOW_BYTES: u64 = 4 << 20;
 /// Bytes of the largest UDP payload that a path is tried for, unless configured otherwise. A path within one
 /// machine, or with jumbo frames, carries it, and needs a third of the packets then; any other stays at what
 /// it carries. Ten of them, which the system is given at once, are within what it takes; larger ones are
-/// worth little more, and each connection keeps the buffer of one.
+/// worth little more.
 pub const QUIC_DATAGRAM_BYTES_MAX: u16 = 4_096;
+/// Datagrams given to the system at once where it cuts them itself: more are worth little more, and each
+/// connection's turn is that much longer.
+pub const QUIC_GATHERED_MAX: usize = 10;
+/// Datagrams that a connection sends before other tasks have their turn, give or take one such gathering.
+pub const QUIC_DATAGRAMS_A_TURN: usize = 20;
+/// Batches that a connection takes out of its outbox before other tasks have their turn.
+pub const QUIC_BATCHES_A_TURN: usize = 4;
+/// Pieces of its stream, each of one packet at most, that a connection hands over before other tasks have
+/// their turn.
+pub const QUIC_CHUNKS_A_TURN: usize = 32;
+/// Packets that a connection takes in before it answers and others have their turn.
+pub const QUIC_PACKETS_A_TURN: usize = 128;
+/// Packets that wait for a connection's turn; what comes beyond is lost. A full receive window of the
+/// smallest packets that a path must carry is some 3,500.
+pub const QUIC_PACKETS_WAITING_MAX: usize = 8_192;
+/// Times that an endpoint asks its socket for more before other tasks have their turn.
+pub const QUIC_RECEIVES_A_TURN: usize = 8;
 /// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still
 /// in the processor's caches when they are decrypted, and the same memory serves the next ones.
 pub const QUIC_RECEIVES_AT_ONCE: usize = 4;
@@ -232,10 +259,9 @@ pub const QUIC_DRAIN: Duration = Duration::from_secs(2);
 pub const QUIC_HEAD_START: Duration = Duration::from_millis(25);
 /// Candidates of one peer tried at once; the rest of a longer list is ignored. A host has few interfaces.
 pub const QUIC_CANDIDATES_MAX: usize = 8;
-/// Incoming QUIC handshakes under way at once; what comes beyond is refused.
+/// Incoming QUIC handshakes under way at once, and connections that wait for `accept`; what comes beyond is
+/// left without an answer, and asks again.
 pub const QUIC_HANDSHAKES_MAX: usize = 64;
-/// Incoming QUIC connections that wait for `accept`.
-pub const QUIC_ACCEPT_QUEUE: usize = 64;
 
 /// For one WebSocket handshake, TCP connection included.
 pub const WEBSOCKET_HANDSHAKE: Duration = Duration::from_secs(3);

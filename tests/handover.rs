@@ -6,6 +6,8 @@
 //! be noticed. Replay one seed with `HANDOVER_SEED=<seed> cargo test --test handover`, run more with
 //! `HANDOVER_SEEDS=<count>`.
 
+#[path = "handover/along.rs"]
+mod along;
 #[path = "handover/laws.rs"]
 mod laws;
 #[path = "handover/sim.rs"]

@@ -179,10 +179,11 @@ fn with(message: &Value, pointer: &str, value: &Value) -> Value {
     other
 }
 
-/// From the message that asks for it to `live`, a set-up takes four round trips between the runtimes by Message
-/// Node, and nothing waits that need not. In ways between a runtime and the Message Node, four of which are a round
-/// trip: 2 for the look-up, 2 for the Requester's path, 2 for its object, 4 until it is observed or, the
-/// longer way round, 6 until it is invited to the Handler's object, 4 to read that. Then the probe.
+/// From the message that asks for it to `live`, a set-up takes four round trips between the runtimes by
+/// Message Node, and nothing waits that need not. In ways between a runtime and the Message Node, four of
+/// which are a round trip: 2 for the look-up, 2 for the Requester's path, 2 for its object, 4 until it is
+/// observed or, the longer way round, 6 until it is invited to the Handler's object, 4 to read that. Then the
+/// probe.
 #[test]
 fn a_set_up_takes_four_round_trips() {
     let mut world = World::ready(&["alice", "bob"]);

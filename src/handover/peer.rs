@@ -5,7 +5,10 @@
 mod asked;
 
 use std::{
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
@@ -17,10 +20,10 @@ use crate::{
         config::{Config, Mutation, Random},
         control::{Control, ControlError},
         outcome::{Event, RunTaken, SendError, Sent, SentRun},
-        receiver::{Greeting, Met, Posts, Receiver},
+        receiver::{Greeting, Met, Receiver},
         sender::Sender,
         stream::Deliver,
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     link::{Delivery, DirectSink, LinkId, Path, Refusal, Slot, Stub},
     status::Status,
@@ -35,6 +38,8 @@ pub struct Peer {
     slot: Slot,
     sender: Mutex<Sender>,
     receiver: Mutex<Receiver>,
+    /// The receiver has an acknowledgement to go along with a message of ours; read without its lock.
+    has_ack: AtomicBool,
     alarm: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
@@ -59,6 +64,7 @@ impl Peer {
             slot: Slot::new(0, Status::Created),
             sender: Mutex::new(sender),
             receiver: Mutex::new(receiver),
+            has_ack: AtomicBool::new(false),
             alarm: OnceLock::new(),
         }
     }
@@ -100,7 +106,9 @@ impl Peer {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<Sent, SendError> {
-        self.with_sender(|sender| sender.send(delivery, stub, now))
+        let sent = self.with_sender(|sender| sender.send(delivery, stub, now))?;
+        self.acknowledge_along(sent.path);
+        Ok(sent)
     }
 
     /// Sends messages one behind the other, as [`Peer::send`] would and under one lock, from the front of
@@ -115,7 +123,9 @@ impl Peer {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<SentRun, SendError> {
-        self.with_sender(|sender| sender.send_run(run, stub, now))
+        let sent = self.with_sender(|sender| sender.send_run(run, stub, now))?;
+        self.acknowledge_along(sent.path);
+        Ok(sent)
     }
 
     /// Takes a message that arrived from the remote runtime; hands to `deliver` whatever is due.
@@ -359,9 +369,38 @@ impl Peer {
         let mut receiver = self.receiver.lock();
         let done = act(&mut receiver);
         let lowered = receiver.timer.take_lowered();
+        let has_ack = receiver.has_ack_to_go_along();
+        // Most often it is as it was; who sends has it in a cache of its own then.
+        if self.has_ack.load(Ordering::Relaxed) != has_ack {
+            self.has_ack.store(has_ack, Ordering::Relaxed);
+        }
         drop(receiver);
         self.ring(lowered);
         done
+    }
+
+    /// Behind what was sent by `path` goes the acknowledgement that waits, if that is the direct way.
+    #[inline]
+    fn acknowledge_along(&self, path: Path) {
+        if path == Path::P2p && self.has_ack.load(Ordering::Relaxed) {
+            self.acknowledge_behind();
+        }
+    }
+
+    /// Never waits for the receiver's lock: who sends may be a listener that is delivered to under it, or
+    /// hold what such a listener waits for. What does not go along now goes with a later message, or in its
+    /// time.
+    #[cold]
+    fn acknowledge_behind(&self) {
+        let ack = self.receiver.try_lock().and_then(|mut receiver| {
+            self.has_ack.store(false, Ordering::Relaxed);
+            receiver.ack_to_go_along()
+        });
+        let Some(ack) = ack else { return };
+        let taken = self.with_sender(|sender| sender.ways.send_control_direct(&ack));
+        if taken && let Some(mut receiver) = self.receiver.try_lock() {
+            receiver.went_along(&ack);
+        }
     }
 
     fn ring(&self, lowered: bool) {

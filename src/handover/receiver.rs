@@ -3,8 +3,6 @@
 
 use std::{sync::Arc, time::Instant};
 
-use smallvec::SmallVec;
-
 use crate::{
     handover::{
         config::{Mutation, Random},
@@ -12,7 +10,7 @@ use crate::{
         outcome::{Counters, RunTaken},
         stream::{Arrived, Deliver, DeliverRun, Stream},
         timer::{Backoff, Timer},
-        ways::Reach,
+        ways::{Posts, Reach},
     },
     limits::{
         HANDOVER_GAP_WAIT, HANDOVER_IDLE_RECEIVER, HANDOVER_REPEAT_MAX, HANDOVER_REPEAT_WAIT,
@@ -21,9 +19,6 @@ use crate::{
     link::{Delivery, Refusal},
     message::Hop,
 };
-
-/// Control to be sent after the lock is let go.
-pub(super) type Posts = SmallVec<[(Control, Reach); 4]>;
 
 /// Everything under the lock of what arrives.
 pub(super) struct Receiver {
@@ -129,8 +124,7 @@ impl Receiver {
             Arrived::Duplicate => self.counters.duplicate += 1,
             Arrived::Beyond => self.counters.beyond += 1,
         }
-        posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
-        stream.arm(&mut self.timer);
+        stream.settle(&mut posts, &mut self.timer, now);
         posts
     }
 
@@ -151,13 +145,13 @@ impl Receiver {
             let count = self.next_ones(rest, hop);
             let (these, behind) = rest.split_at_mut(count.max(1));
             rest = behind;
-            if let Some(stream) = self.stream.as_mut().filter(|_| count > 1) {
+            if let Some(stream) = self.stream.as_mut().filter(|_| count > 0) {
                 let taken = stream.take_run(these, deliver, now, self.mutation);
                 self.offer = None;
                 self.counters.taken += taken.count as u64;
                 self.counters.unheard += taken.unheard as u64;
             }
-            // What the listener had no room for is held back, and so what is one of a kind goes.
+            // What is not next, and what the listener had no room for.
             for delivery in these.iter_mut().filter_map(Option::take) {
                 let one = &mut |delivery| deliver_one(deliver, delivery);
                 match delivery.hop {
@@ -167,10 +161,27 @@ impl Receiver {
             }
         }
         if let Some(stream) = &mut self.stream {
-            posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
-            stream.arm(&mut self.timer);
+            stream.settle(&mut posts, &mut self.timer, now);
         }
         posts
+    }
+
+    /// True if an acknowledgement waits that is worth going along with a message of our own.
+    pub(super) fn has_ack_to_go_along(&self) -> bool {
+        self.stream.as_ref().is_some_and(Stream::may_go_along)
+    }
+
+    /// That acknowledgement. Its time stays set until it is known to have gone.
+    pub(super) fn ack_to_go_along(&mut self) -> Option<Control> {
+        let stream = self.stream.as_mut().filter(|stream| stream.may_go_along())?;
+        Some(stream.acknowledge_along())
+    }
+
+    /// A sink took `ack`.
+    pub(super) fn went_along(&mut self, ack: &Control) {
+        if let (Some(stream), Control::Ack { stream: id, number, .. }) = (&mut self.stream, ack) {
+            stream.went_along(*id, *number);
+        }
     }
 
     /// How many messages at the front of `run` are the next ones of our stream; the first one has `hop`.
@@ -359,6 +370,7 @@ impl Receiver {
             self.counters.unheard += unheard;
             posts.extend(stream.acknowledgement(now).map(|ack| (ack, Reach::One)));
             posts.extend(stream.have_if_due(now).map(|have| (have, Reach::Every)));
+            stream.give_back(now);
             stream.arm(&mut self.timer);
             idle.into_iter().for_each(|idle| self.timer.arm(stream.seen_at + idle));
         }

@@ -9,10 +9,12 @@ use crate::{
         config::Mutation,
         control::{Control, Ranges},
         timer::Timer,
+        ways::{Posts, Reach},
     },
     limits::{
-        HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART, HANDOVER_GAP_WAIT,
-        HANDOVER_RANGES_MAX, HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
+        HANDOVER_ACK_ALONG, HANDOVER_ACK_EVERY, HANDOVER_ACK_WAIT, HANDOVER_ACK_WINDOW_PART,
+        HANDOVER_GAP_WAIT, HANDOVER_PLACES_KEPT, HANDOVER_PROBE_WAIT, HANDOVER_RANGES_MAX,
+        HANDOVER_ROOM_WAIT, HANDOVER_WINDOW_MESSAGES,
     },
     link::{Delivery, Refusal, Weigh},
 };
@@ -194,6 +196,34 @@ impl Stream {
         due.then(|| self.acknowledge_now())
     }
 
+    /// Something has arrived: says the acknowledgement if it is due, and asks for the time of what will be.
+    pub(super) fn settle(&mut self, posts: &mut Posts, timer: &mut Timer, now: Instant) {
+        if let Some(ack) = self.acknowledgement(now) {
+            posts.push((ack, Reach::One));
+        }
+        self.arm(timer);
+    }
+
+    /// True if an acknowledgement is worth going along with a message of our own.
+    pub(super) fn may_go_along(&self) -> bool {
+        self.taken - self.acknowledged >= HANDOVER_ACK_ALONG
+    }
+
+    /// The acknowledgement that is to go along. If no sink takes it, one comes when its time does.
+    pub(super) fn acknowledge_along(&mut self) -> Control {
+        let ack_at = self.ack_at;
+        let ack = self.acknowledge_now();
+        self.ack_at = ack_at;
+        ack
+    }
+
+    /// The one of stream `id` up to `number` went along: if that is still all, none is due in its time.
+    pub(super) fn went_along(&mut self, id: u128, number: u64) {
+        if (self.id, self.taken) == (id, number) {
+            self.ack_at = None;
+        }
+    }
+
     /// The acknowledgement as things stand.
     pub(super) fn acknowledge_now(&mut self) -> Control {
         self.acknowledged = self.taken;
@@ -253,8 +283,21 @@ impl Stream {
     }
 
     pub(super) fn arm(&self, timer: &mut Timer) {
-        let reasons = [self.ack_at, self.gap_at, self.retry_at];
+        let reasons = [self.ack_at, self.gap_at, self.retry_at, self.give_back_at()];
         reasons.into_iter().flatten().for_each(|at| timer.arm(at));
+    }
+
+    /// When to give back what was held back in, if it is more than is kept and holds nothing.
+    fn give_back_at(&self) -> Option<Instant> {
+        let due = self.held_messages == 0 && self.held.capacity() > HANDOVER_PLACES_KEPT;
+        due.then(|| self.seen_at + HANDOVER_PROBE_WAIT)
+    }
+
+    /// Gives it back, if it is time.
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if self.give_back_at().is_some_and(|at| at <= now) {
+            self.held = VecDeque::new();
+        }
     }
 
     /// Messages held back, and their bytes.
@@ -371,4 +414,65 @@ impl Stream {
 fn deliver_anyway(delivery: Delivery, deliver: Deliver<'_>) -> Arrived {
     let _ = deliver(delivery);
     Arrived::Duplicate
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{link::Ingress, message::Message};
+
+    /// Another thread takes a message while the acknowledgement of the one before goes along.
+    #[test]
+    fn what_was_taken_meanwhile_is_acknowledged_in_its_time() {
+        let now = Instant::now();
+        let take = |stream: &mut Stream, number| {
+            stream.arrive(delivery(), number, &mut |_| Ok(()), now, Mutation::None);
+            assert_eq!(stream.acknowledgement(now), None);
+        };
+        let in_its_time = |stream: &mut Stream| stream.acknowledgement(now + HANDOVER_ACK_WAIT);
+        for (meanwhile, id, due) in [(false, 7, None), (true, 7, Some(2)), (false, 8, Some(1))] {
+            let mut stream = Stream::new(7, 1_000, now);
+            take(&mut stream, 1);
+            assert_eq!(stream.acknowledge_along(), Control::Ack { stream: 7, number: 1, base: 0 });
+            if meanwhile {
+                take(&mut stream, 2);
+            }
+            stream.went_along(id, 1);
+            let due = due.map(|number| Control::Ack { stream: 7, number, base: 0 });
+            assert_eq!(in_its_time(&mut stream), due);
+        }
+    }
+
+    /// A gap held back a burst. When it is filled, and no more comes for a while, what was held in is given
+    /// back; while messages come, it stays.
+    #[test]
+    fn what_a_burst_was_held_back_in_is_given_back_later() {
+        const BURST: u64 = 1_000;
+        let now = Instant::now();
+        let mut stream = Stream::new(7, 1 << 20, now);
+        let deliver: Deliver<'_> = &mut |_| Ok(());
+        for number in (2..=BURST).chain([1]) {
+            stream.arrive(delivery(), number, deliver, now, Mutation::None);
+        }
+        assert_eq!((stream.taken, stream.held_messages), (BURST, 0));
+        let later = now + HANDOVER_PROBE_WAIT / 2;
+        stream.arrive(delivery(), BURST + 1, deliver, later, Mutation::None);
+        stream.give_back(now + HANDOVER_PROBE_WAIT);
+        assert!(stream.held.capacity() >= BURST as usize - 1);
+        let mut timer = Timer::default();
+        stream.ack_at = None;
+        stream.arm(&mut timer);
+        assert_eq!(timer.at(), Some(later + HANDOVER_PROBE_WAIT));
+        stream.give_back(later + HANDOVER_PROBE_WAIT);
+        assert_eq!((stream.held.capacity(), stream.give_back_at()), (0, None));
+    }
+
+    fn delivery() -> Delivery {
+        let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+        Delivery {
+            message: Message::parse(text.into()).unwrap(),
+            ingress: Ingress::LOCAL,
+            hop: None,
+        }
+    }
 }

@@ -67,6 +67,9 @@ pub(super) enum Reach {
     Every,
 }
 
+/// Control that one half of a peer wants said, after its lock is let go, and how.
+pub(super) type Posts = Vec<(Control, Reach)>;
+
 impl Ways {
     pub(super) fn new(dwell: Duration) -> Self {
         Ways {
@@ -161,9 +164,7 @@ impl Ways {
     /// Sends `control`; true if some sink took it.
     pub(super) fn send_control(&mut self, control: &Control, reach: Reach) -> bool {
         let text = control.to_string();
-        let direct = self.direct.as_ref().is_some_and(|direct| {
-            direct.sink.push_control(Bytes::copy_from_slice(text.as_bytes())).is_ok()
-        });
+        let direct = self.push_direct(Bytes::copy_from_slice(text.as_bytes()));
         if direct && reach == Reach::One {
             return true;
         }
@@ -171,6 +172,15 @@ impl Ways {
         let taken = direct || stub;
         self.control_refused += u64::from(!taken);
         taken
+    }
+
+    /// The same by the direct way only; what it has no room for counts as not said.
+    pub(super) fn send_control_direct(&self, control: &Control) -> bool {
+        self.push_direct(control.to_string().into())
+    }
+
+    fn push_direct(&self, text: Bytes) -> bool {
+        self.direct.as_ref().is_some_and(|direct| direct.sink.push_control(text).is_ok())
     }
 
     /// Sends a marker through `lane` itself.

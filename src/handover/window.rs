@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use crate::{
     handover::{timer::Backoff, ways::LaneIndex},
-    limits::{HANDOVER_PROBE_WAIT, HANDOVER_WINDOW_MESSAGES},
+    limits::{HANDOVER_PLACES_KEPT, HANDOVER_PROBE_WAIT, HANDOVER_WINDOW_MESSAGES},
     link::{Delivery, Ingress},
     message::{Hop, Message},
 };
@@ -136,6 +136,20 @@ impl Window {
     /// Nothing is unacknowledged.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.fencing.is_empty()
+    }
+
+    /// When to give back what a burst has taken, if it was more than is kept and the window is empty.
+    pub(super) fn give_back_at(&self) -> Option<Instant> {
+        let places = self.entries.capacity().max(self.fencing.capacity());
+        let due = self.is_empty() && places > HANDOVER_PLACES_KEPT;
+        due.then(|| self.empty_at + HANDOVER_PROBE_WAIT)
+    }
+
+    /// Gives it back, if it is time.
+    pub(super) fn give_back(&mut self, now: Instant) {
+        if self.give_back_at().is_some_and(|at| at <= now) {
+            (self.entries, self.fencing) = (VecDeque::new(), VecDeque::new());
+        }
     }
 
     /// The oldest message that is not acknowledged.
@@ -311,6 +325,10 @@ impl Window {
     /// Takes the oldest message off: it and whether it was ever sent.
     pub(super) fn pop(&mut self) -> Option<(Entry, bool)> {
         let entry = self.entries.pop_front()?;
+        if self.entries.is_empty() {
+            // From the front again: who empties it often uses few of its places, and finds them in the cache.
+            self.entries.clear();
+        }
         let sent = self.base < self.unsent;
         self.base += 1;
         self.bytes -= entry.weight_bytes();

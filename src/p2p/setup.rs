@@ -509,7 +509,7 @@ mod tests {
                 token: 2,
             };
             let request = Message::parse(request.into()).unwrap();
-            let (mut setup, _) = Setup::accept(party, request, &invitation, ours.clone());
+            let (mut setup, _) = Setup::accept(party, request, &invitation, Arc::new(ours.clone()));
             setup.on_response(Step::Allocate, Some(&allocated)).unwrap();
             let expected = order.map(|step| {
                 let body = if step == Step::Observe { &offer } else { &json!({ "code": 200 }) };

@@ -31,9 +31,7 @@ impl Hyperty {
     /// The next message; `None` when the Hyperty was removed, or its runtime is gone, and its queue is empty.
     /// Cancel-safe.
     pub async fn next(&self) -> Option<Delivery> {
-        let mut one = Vec::with_capacity(1);
-        self.next_batch(&mut one, 1).await;
-        one.pop()
+        poll_fn(|context| self.inbox.poll_next(context)).await
     }
 
     /// Moves up to `max` messages that are there into `into`, waiting for the first; how many. 0 when the

@@ -280,8 +280,7 @@ impl P2pLinks {
             is_at_fault: false,
         };
         let owner = self.clone();
-        tokio::spawn(async move {
-            let ended = link.run(outbox, receiver).await;
+        link.start(outbox, receiver, move |ended| {
             if matches!(ended, Ended::Protocol { .. }) {
                 warn!(%ended, "a peer was cut");
                 owner.shared.with_ua(|ua| ua.count_broken_frame());
@@ -368,8 +367,11 @@ impl LinkReceiver for Receiver {
     fn on_batch_end(&mut self) {
         let now = Instant::now();
         self.ingress.hand_over(now);
-        self.ingress.rest();
         self.ingress.on_room(now);
         self.shared.progress.notify_waiters();
+    }
+
+    fn on_rest(&mut self) {
+        self.ingress.rest();
     }
 }

@@ -18,7 +18,8 @@ impl<T: Send + Sync + 'static> Latest<T> {
         Latest { at: Atomic::new(value) }
     }
 
-    /// The value as it is now, for as long as `guard` is held, whatever replaces it meanwhile. Wait-free, O(1).
+    /// The value as it is now, for as long as `guard` is held, whatever replaces it meanwhile. Wait-free,
+    /// O(1).
     ///
     /// # Panics
     /// If `guard` belongs to another collector than crossbeam-epoch's default one: it would protect nothing.

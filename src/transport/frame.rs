@@ -13,6 +13,7 @@
 use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use crate::{
     limits::{COALESCED_BYTES_MAX, FRAME_HEAD_BYTES_MAX},
@@ -192,16 +193,19 @@ impl FrameDecoder {
 #[derive(Debug, Default)]
 pub struct BatchEncoder {
     buffer: BytesMut,
-    chunks: Vec<Bytes>,
+    chunks: Chunks,
     bytes: usize,
 }
 
+/// What one write carries: most often one buffer.
+pub type Chunks = SmallVec<[Bytes; 1]>;
+
 impl BatchEncoder {
-    /// Makes room for `items` at once, so that a batch costs one allocation.
+    /// Makes room for exactly `items`, so that a batch costs one allocation.
     pub fn reserve(&mut self, items: &[Outgoing]) {
         let copied = |item: &Outgoing| match payload(item).len() {
-            bytes if bytes <= COALESCED_BYTES_MAX => FRAME_HEAD_BYTES_MAX + bytes,
-            _ => FRAME_HEAD_BYTES_MAX,
+            bytes if bytes <= COALESCED_BYTES_MAX => head_bytes(item) + bytes,
+            _ => head_bytes(item),
         };
         self.buffer.reserve(items.iter().map(copied).sum());
     }
@@ -213,17 +217,13 @@ impl BatchEncoder {
     pub fn push(&mut self, item: &Outgoing) {
         let payload = payload(item);
         let mut head = Head::default();
+        head.put(counted_bytes(item) as u64);
         match item {
             Outgoing::Message { hop, .. } => {
-                let number = hop.map_or(0, |hop| hop.number);
-                head.put((1 + varint_size(number) + payload.len()) as u64);
                 head.put(MESSAGE);
-                head.put(number);
+                head.put(hop.map_or(0, |hop| hop.number));
             }
-            Outgoing::Control(_) => {
-                head.put((1 + payload.len()) as u64);
-                head.put(CONTROL);
-            }
+            Outgoing::Control(_) => head.put(CONTROL),
         }
         self.buffer.extend_from_slice(&head.bytes[..head.length]);
         self.bytes += head.length + payload.len();
@@ -242,13 +242,28 @@ impl BatchEncoder {
 
     /// The chunks gathered, to be written in order; the encoder is empty after it and holds no memory of
     /// theirs.
-    pub fn take(&mut self) -> Vec<Bytes> {
+    pub fn take(&mut self) -> Chunks {
         if !self.buffer.is_empty() {
             self.chunks.push(std::mem::take(&mut self.buffer).freeze());
         }
         self.bytes = 0;
         std::mem::take(&mut self.chunks)
     }
+}
+
+/// What the length field of the frame of `item` counts, in bytes.
+fn counted_bytes(item: &Outgoing) -> usize {
+    let number = match item {
+        Outgoing::Message { hop, .. } => varint_size(hop.map_or(0, |hop| hop.number)),
+        Outgoing::Control(_) => 0,
+    };
+    1 + number + payload(item).len()
+}
+
+/// Bytes of the frame of `item` before its payload.
+fn head_bytes(item: &Outgoing) -> usize {
+    let counted = counted_bytes(item);
+    varint_size(counted as u64) + counted - payload(item).len()
 }
 
 fn payload(item: &Outgoing) -> &Bytes {

@@ -142,8 +142,10 @@ async fn spokes(node: &str, count: usize) -> Outcome<()> {
         let ["dial", first, last] = words[..] else {
             return Err(format!("no command {line}").into());
         };
-        for spoke in first.parse::<usize>()?..last.parse()? {
-            runtimes[spoke].0.post(message(&spoke_url(spoke), BOB).into())?;
+        let (first, last): (usize, usize) = (first.parse()?, last.parse()?);
+        let dialling = runtimes.get(first..last).ok_or("there are not so many spokes")?;
+        for (spoke, (runtime, ..)) in (first..).zip(dialling) {
+            runtime.post(message(&spoke_url(spoke), BOB).into())?;
         }
         console.say("posted");
     }

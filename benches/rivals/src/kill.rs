@@ -1,5 +1,5 @@
-//! One end killed in mid-traffic and started again: how soon that is noticed, how soon the new life is reached,
-//! and whether the outcomes add up.
+//! One end killed in mid-traffic and started again: how soon that is noticed, how soon the new life is
+//! reached, and whether the outcomes add up.
 //!
 //! Alice's runtime is in this process and posts all the time; the Message Node and each of Bob's lives are
 //! processes of their own. Bob says what he takes, in a pipe that outlives him. So what Alice was told can be

@@ -253,8 +253,8 @@ impl<'g> View<'g> {
         }
     }
 
-    /// Adds the listeners of the longest prefix to `found`. Returns the target of the first, and the length of
-    /// that prefix.
+    /// Adds the listeners of the longest prefix to `found`. Returns the target of the first, and the length
+    /// of that prefix.
     #[inline]
     fn in_table(
         self,

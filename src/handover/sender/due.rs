@@ -22,6 +22,9 @@ impl Sender {
         self.probe(now);
         self.mark_barriers(now);
         self.end_idle(now);
+        if let Some(window) = &mut self.window {
+            window.give_back(now);
+        }
         if self.ended.as_ref().is_some_and(|ended| ended.again_at.is_some_and(|at| at <= now)) {
             self.say_ended(now);
         }
@@ -146,7 +149,7 @@ impl Sender {
 
     /// Arms the timer from every reason. O(stubs).
     pub(super) fn arm(&mut self, now: Instant) {
-        let mut reasons = [None; 8];
+        let mut reasons = [None; 9];
         if let Some(window) = &self.window {
             reasons[0] = self.fence_due(window);
             reasons[6] = self.doubt_due(window);
@@ -154,6 +157,7 @@ impl Sender {
             reasons[1] = window.probe_at;
             reasons[2] = self.lapse_at().map(|(_, at)| at);
             reasons[3] = self.idle_at().map(|(_, at)| at);
+            reasons[8] = window.give_back_at();
         }
         reasons[4] = self.ended.as_ref().and_then(|ended| ended.again_at);
         reasons[5] = self.ways.direct.as_ref().map(|d| d.usable_from).filter(|at| *at > now);
@@ -162,5 +166,59 @@ impl Sender {
             let due = self.ways.lanes.iter().filter_map(|lane| lane.mark_due(now)).min();
             due.into_iter().for_each(|at| self.timer.arm(at));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        address::Url,
+        link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Stub},
+        message::Message,
+    };
+
+    const BURST: u64 = 1_000;
+
+    /// The window of a burst stays while messages go, and is given back once there were none for a while, by
+    /// the timer alone.
+    #[test]
+    fn the_window_of_a_burst_is_given_back_later() {
+        let start = Instant::now();
+        let mut sender = Sender::new(Duration::ZERO, Duration::from_secs(10));
+        let url = |text: &str| Url::parse(text).unwrap();
+        let queue: Arc<Outbox<Outgoing>> = Arc::new(Outbox::new(BURST as usize * 2, 1 << 20));
+        let stub = Arc::new(Stub {
+            url: url("runtime://a/1/protostub/d"),
+            domain: "d".into(),
+            link: LinkId(1),
+            sink: Arc::clone(&queue) as _,
+        });
+        let direct = Arc::clone(&queue) as _;
+        sender.ways.lane(&stub).unwrap();
+        sender.open_direct(direct, url("runtime://a/1/p2phandler/1/c"), start);
+        sender.take_stream((7, 1 << 20, 1), 0, start);
+        let send = |sender: &mut Sender, now| {
+            let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+            let message = Message::parse(text.into()).unwrap();
+            let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
+            sender.send(delivery, Some(&stub), now).unwrap();
+        };
+        (0..BURST).for_each(|_| send(&mut sender, start));
+        sender.acknowledge((7, BURST, 0), start).unwrap();
+        let is_large =
+            |sender: &Sender| sender.window.as_ref().is_some_and(|of| of.give_back_at().is_some());
+        assert!(is_large(&sender));
+        let later = start + HANDOVER_PROBE_WAIT / 2;
+        send(&mut sender, later);
+        sender.acknowledge((7, BURST + 1, 0), later).unwrap();
+        let mut given_back_at = None;
+        while let Some(at) = sender.timer.at().filter(|at| *at < start + 9 * HANDOVER_PROBE_WAIT) {
+            sender.handle_timeout(at);
+            given_back_at = given_back_at.or((!is_large(&sender)).then_some(at));
+        }
+        assert_eq!(given_back_at, Some(later + HANDOVER_PROBE_WAIT));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use crate::limits::{
     MESSAGE_BYTES_MAX, QUIC_DATAGRAM_BYTES_MAX, QUIC_HANDSHAKE, QUIC_HEAD_START, QUIC_IDLE,

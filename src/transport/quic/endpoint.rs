@@ -2,47 +2,40 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use quinn::{
-    AsyncUdpSocket, ClientConfig, ConnectionError, Endpoint, EndpointConfig, Incoming, Runtime,
-    ServerConfig, TokioRuntime, TransportConfig,
+use quinn_proto::{
+    ClientConfig, ConnectionError, EndpointConfig, ServerConfig, TransportConfig,
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
-    rustls::pki_types::CertificateDer,
 };
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc},
-    task::{AbortHandle, JoinSet},
+    sync::{Mutex, mpsc},
+    task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::debug;
 
 use super::{
-    Blackhole, CloseCode, Expectation, Fingerprint, QuicConfig, QuicLink,
-    blackhole::BlackholeSocket,
-    link::CloseOnDrop,
+    Blackhole, Expectation, Fingerprint, QuicConfig, QuicLink,
+    connection::NotOpened,
+    hub::Hub,
+    ingress::{Door, dial, receive},
+    link::{CloseOnDrop, cut},
+    mailbox::Mailbox,
+    socket::UdpSocket,
     tls::{Expected, Identity, Pin},
 };
-use crate::{
-    limits::{QUIC_ACCEPT_QUEUE, QUIC_CANDIDATES_MAX, QUIC_HANDSHAKES_MAX},
-    transport::frame::OPENING,
-};
-
-/// A name has no meaning when keys are pinned; TLS wants one and we don't send it.
-const SERVER_NAME: &str = "hyperty";
+use crate::limits::{QUIC_CANDIDATES_MAX, QUIC_HANDSHAKES_MAX};
 
 /// One endpoint for all QUIC connections of a runtime, dialling and accepting on one UDP socket.
 ///
 /// Dropping it stops accepting; links that exist go on.
 #[derive(Debug)]
 pub struct QuicEndpoint {
-    endpoint: Endpoint,
+    hub: Arc<Hub>,
     identity: Identity,
     expected: Expected,
     blackhole: Blackhole,
     config: QuicConfig,
     dialling: Arc<TransportConfig>,
     accepted: Mutex<mpsc::Receiver<QuicLink>>,
-    acceptor: AbortHandle,
 }
 
 impl QuicEndpoint {
@@ -62,34 +55,20 @@ impl QuicEndpoint {
         let accepting = Arc::new(config.transport(0).map_err(invalid)?);
         let dialling = Arc::new(config.transport(1).map_err(invalid)?);
 
-        let socket = socket(address, &blackhole)?;
+        let socket = UdpSocket::bind(address, &blackhole)?;
         let tls = identity.server(&expected).map_err(io::Error::other)?;
         let tls = QuicServerConfig::try_from(tls).map_err(io::Error::other)?;
         let mut server = ServerConfig::with_crypto(Arc::new(tls));
         server.transport_config(accepting).max_incoming(QUIC_HANDSHAKES_MAX);
         let mut common = EndpointConfig::default();
         common.max_udp_payload_size(config.datagram_bytes_max).map_err(io::Error::other)?;
-        let endpoint = Endpoint::new_with_abstract_socket(
-            common,
-            Some(server),
-            socket,
-            Arc::new(TokioRuntime),
-        )?;
-
-        let (sender, accepted) = mpsc::channel(QUIC_ACCEPT_QUEUE);
-        let admission = Admission { expected: expected.clone(), sender, config: config.clone() };
-        let acceptor = tokio::spawn(accept_all(endpoint.clone(), admission)).abort_handle();
+        // Each that waits has its place among the handshakes.
+        let (links, accepted) = mpsc::channel(QUIC_HANDSHAKES_MAX);
+        let door = Door::new(expected.clone(), links, config.handshake, config.payload_bytes_max);
+        let hub = Arc::new(Hub::new(socket, common, server));
+        tokio::spawn(receive(hub.clone(), door, config.datagram_bytes_max));
         let accepted = Mutex::new(accepted);
-        Ok(QuicEndpoint {
-            endpoint,
-            identity,
-            expected,
-            blackhole,
-            config,
-            dialling,
-            accepted,
-            acceptor,
-        })
+        Ok(QuicEndpoint { hub, identity, expected, blackhole, config, dialling, accepted })
     }
 
     /// The address that is bound.
@@ -97,7 +76,7 @@ impl QuicEndpoint {
     /// # Errors
     /// Those of the socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.endpoint.local_addr()
+        self.hub.local_addr()
     }
 
     /// Goes on with another local address: connections that we dialled move there and lose nothing,
@@ -111,7 +90,8 @@ impl QuicEndpoint {
             let reason = "connections cannot move to the other address family";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
-        self.endpoint.rebind_abstract(socket(address, &self.blackhole)?)
+        self.hub.move_to(UdpSocket::bind(address, &self.blackhole)?);
+        Ok(())
     }
 
     /// Our key's fingerprint, for the `connectionDescription`.
@@ -136,7 +116,9 @@ impl QuicEndpoint {
 
     /// The next connection of an expected peer. `None` once the endpoint is closed. Cancel-safe.
     pub async fn accept(&self) -> Option<QuicLink> {
-        self.accepted.lock().await.recv().await
+        let mut link = self.accepted.lock().await.recv().await?;
+        link.permit = None;
+        Some(link)
     }
 
     /// Connects to the holder of `expected`'s key at the first of `candidates` that answers.
@@ -160,7 +142,7 @@ impl QuicEndpoint {
         let within_reach = candidates.iter().filter(|candidate| both || candidate.is_ipv4());
         for (rank, &candidate) in within_reach.take(QUIC_CANDIDATES_MAX).enumerate() {
             let head_start = self.config.head_start;
-            let attempt = attempt(self.endpoint.clone(), client.clone(), candidate);
+            let attempt = attempt(self.hub.clone(), client.clone(), candidate);
             attempts.spawn(async move {
                 // Even a sleep of nothing takes a tick.
                 if rank > 0 {
@@ -170,56 +152,44 @@ impl QuicEndpoint {
             });
         }
         let after = self.config.handshake;
-        let (connection, mut send, receive) = match timeout(after, first(attempts)).await {
+        let (mailbox, connection) = match timeout(after, first(attempts)).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => return Err(explain(error, expected, &pin)),
             Err(_) => return Err(explain(DialError::TimedOut { after }, expected, &pin)),
         };
-        send.write_all(&OPENING).await.map_err(failed)?;
+        mailbox.choose();
         let payload_bytes_max = self.config.payload_bytes_max;
-        let connection = CloseOnDrop(connection);
-        Ok(QuicLink { connection, send, receive, peer: expected, payload_bytes_max })
+        Ok(QuicLink { connection, peer: expected, payload_bytes_max, permit: None })
     }
 
     /// Closes every connection with `reason` and waits until the peers were told.
     pub async fn close(&self, reason: &str) {
-        self.acceptor.abort();
-        self.endpoint.close(CloseCode::Done.into(), reason.as_bytes());
-        self.endpoint.wait_idle().await;
+        self.hub.close(cut(reason)).await;
     }
 }
 
 impl Drop for QuicEndpoint {
     fn drop(&mut self) {
-        self.acceptor.abort();
-        self.endpoint.set_server_config(None);
+        self.hub.orphan();
     }
 }
 
-/// A UDP socket behind `switch`; an unspecified IPv6 address takes IPv4 as well.
-fn socket(address: SocketAddr, switch: &Blackhole) -> io::Result<Arc<dyn AsyncUdpSocket>> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    let inner = TokioRuntime.wrap_udp_socket(socket.into())?;
-    Ok(Arc::new(BlackholeSocket { inner, switch: switch.clone() }))
-}
-
-type Attempt = (quinn::Connection, quinn::SendStream, quinn::RecvStream);
+type Attempt = (Arc<Mailbox>, CloseOnDrop);
 
 /// One candidate, until the peer has opened the stream: only then it has accepted our key.
 async fn attempt(
-    endpoint: Endpoint,
+    hub: Arc<Hub>,
     client: ClientConfig,
     candidate: SocketAddr,
 ) -> Result<Attempt, DialError> {
-    let connecting = endpoint.connect_with(client, candidate, SERVER_NAME).map_err(failed)?;
-    let connection = connecting.await.map_err(refused)?;
-    let (send, mut receive) = connection.accept_bi().await.map_err(refused)?;
-    read_opening(&mut receive).await.map_err(failed)?;
-    Ok((connection, send, receive))
+    let (mailbox, told) = dial(&hub, client, candidate).map_err(failed)?;
+    let connection = CloseOnDrop::new(mailbox.clone());
+    match told.await {
+        Ok(Ok(())) => Ok((mailbox, connection)),
+        Ok(Err(NotOpened::Connection(error))) => Err(refused(error)),
+        Ok(Err(NotOpened::Because(words))) => Err(failed(words)),
+        Err(gone) => Err(failed(gone)),
+    }
 }
 
 /// The first attempt that succeeds, or the most telling error. The others are abandoned.
@@ -257,68 +227,6 @@ fn refused(error: ConnectionError) -> DialError {
 
 fn failed(error: impl fmt::Display) -> DialError {
     DialError::Failed { reason: error.to_string() }
-}
-
-/// What a handshake that comes in needs.
-#[derive(Clone, Debug)]
-struct Admission {
-    expected: Expected,
-    sender: mpsc::Sender<QuicLink>,
-    config: QuicConfig,
-}
-
-async fn accept_all(endpoint: Endpoint, admission: Admission) {
-    let handshakes = Arc::new(Semaphore::new(QUIC_HANDSHAKES_MAX));
-    while let Some(incoming) = endpoint.accept().await {
-        let permit = match handshakes.clone().try_acquire_owned() {
-            Ok(permit) if !admission.expected.is_empty() => permit,
-            _ => {
-                incoming.refuse();
-                continue;
-            }
-        };
-        let admission = admission.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let from = incoming.remote_address();
-            match timeout(admission.config.handshake, admit(incoming, &admission)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(reason)) => debug!(%from, reason, "QUIC handshake failed"),
-                Err(_) => debug!(%from, "QUIC handshake timed out"),
-            }
-        });
-    }
-}
-
-/// One incoming connection, until the dialling side has chosen it and somebody takes it.
-async fn admit(incoming: Incoming, admission: &Admission) -> Result<(), String> {
-    let connection = incoming.await.map_err(|error| error.to_string())?;
-    let peer = peer_fingerprint(&connection).ok_or("no client certificate")?;
-    let (mut send, mut receive) = connection.open_bi().await.map_err(|error| error.to_string())?;
-    send.write_all(&OPENING).await.map_err(|error| error.to_string())?;
-    read_opening(&mut receive).await?;
-    let payload_bytes_max = admission.config.payload_bytes_max;
-    let connection = CloseOnDrop(connection);
-    let link = QuicLink { connection, send, receive, peer, payload_bytes_max };
-    admission.sender.send(link).await.map_err(|refused| {
-        refused.0.connection.0.close(CloseCode::NotTaken.into(), b"nobody accepts");
-        "nobody accepts".to_string()
-    })
-}
-
-async fn read_opening(receive: &mut quinn::RecvStream) -> Result<(), String> {
-    let mut opening = [0; OPENING.len()];
-    receive.read_exact(&mut opening).await.map_err(|error| error.to_string())?;
-    if opening != OPENING {
-        return Err(format!("stream opened with {opening:?} instead of {OPENING:?}"));
-    }
-    Ok(())
-}
-
-fn peer_fingerprint(connection: &quinn::Connection) -> Option<Fingerprint> {
-    let identity = connection.peer_identity()?;
-    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    Fingerprint::of(chain.first()?).ok()
 }
 
 /// Why a dial gave no connection.

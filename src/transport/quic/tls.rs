@@ -2,6 +2,7 @@
 //! fingerprint that came by signalling is the whole of trust, and the handshake proves possession of the key.
 
 use std::{
+    any::Any,
     collections::HashMap,
     fmt, io,
     sync::{Arc, Weak},
@@ -96,6 +97,12 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Identity").field(&self.fingerprint).finish()
     }
+}
+
+/// Whose certificate a handshake has shown, of what quinn-proto says of the peer's identity.
+pub(super) fn peer_fingerprint(identity: Box<dyn Any>) -> Option<Fingerprint> {
+    let chain = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    Fingerprint::of(chain.first()?).ok()
 }
 
 /// The keys that may dial us now, each with the number of those who expect it.
