@@ -33,7 +33,7 @@ pub trait LinkReceiver: Send + 'static {
     fn on_message(&mut self, number: u64, bytes: Bytes) -> Flow;
     /// A control object, as it came.
     fn on_control(&mut self, bytes: Bytes);
-    /// Nothing more is at hand: the time for an acknowledgement of the whole batch.
+    /// Nothing more is at hand, or others have their turn first: the time for an acknowledgement of the batch.
     fn on_batch_end(&mut self) {}
     /// Nothing has been carried for a while: what is not in use may be given back.
     fn on_rest(&mut self) {}
@@ -324,7 +324,9 @@ impl Carrier {
             return false;
         }
         self.outbox.rest();
-        self.receiver.on_rest();
+        if !self.is_stopped {
+            self.receiver.on_rest();
+        }
         self.decoder.rest();
         self.batch.shrink_to(PLACES_KEPT);
         self.ahead.shrink_to(PLACES_KEPT);

@@ -175,23 +175,17 @@ impl Connection {
     /// What has come since the last turn; true if there is more than a turn takes.
     fn take_mail(&mut self, context: &Context<'_>, now: Instant) -> bool {
         let events = &mut self.events;
-        let words = self.mailbox.open(context.waker(), |mail| {
+        let (words, is_left) = self.mailbox.open(context.waker(), |mail| {
             if events.is_empty() {
                 std::mem::swap(&mut mail.events, events);
             }
-            std::mem::take(&mut mail.words)
+            (std::mem::take(&mut mail.words), !mail.events.is_empty())
         });
         if let Some(socket) = words.moved {
             self.egress.move_to(socket);
             self.machine.local_address_changed();
         }
-        let count = self.events.len().min(QUIC_PACKETS_A_TURN);
-        for event in self.events.drain(..count) {
-            // One that was forgotten must not be revived.
-            if !self.is_forgotten {
-                self.machine.handle_event(event);
-            }
-        }
+        self.take_packets(QUIC_PACKETS_A_TURN);
         if words.is_chosen {
             self.say_opening(now);
         }
@@ -204,11 +198,25 @@ impl Connection {
         }
         if let Some((code, reason)) = words.close {
             self.close(code, reason, Ended::ClosedHere, now);
+            if matches!(self.stage, Stage::Carrying(_)) {
+                self.end();
+            }
         }
         if words.is_abandoned && matches!(self.stage, Stage::Open) {
             self.stage = Stage::Over;
         }
-        !self.events.is_empty()
+        !self.events.is_empty() || is_left
+    }
+
+    /// Gives the machine the first packets that have come.
+    fn take_packets(&mut self, count: usize) {
+        let count = count.min(self.events.len());
+        for event in self.events.drain(..count) {
+            // One that was forgotten must not be revived.
+            if !self.is_forgotten {
+                self.machine.handle_event(event);
+            }
+        }
     }
 
     /// Closes from here; who carries is told `ended`.
@@ -257,10 +265,13 @@ impl Connection {
                     self.is_readable = true;
                 }
                 Event::Stream(StreamEvent::Readable { .. }) => self.is_readable = true,
-                Event::Stream(StreamEvent::Finished { .. }) => {
+                // The reason why the machine has closed comes behind these.
+                Event::Stream(StreamEvent::Finished { .. }) if !self.machine.is_closed() => {
                     self.close(CloseCode::Done, "done".into(), Ended::ClosedHere, now);
                 }
-                Event::Stream(StreamEvent::Stopped { .. }) => self.stopped(now),
+                Event::Stream(StreamEvent::Stopped { .. }) if !self.machine.is_closed() => {
+                    self.stopped(now);
+                }
                 _ => {}
             }
         }
@@ -276,6 +287,9 @@ impl Connection {
 
     /// A peer that has no room for it is none of ours.
     fn say_opening(&mut self, now: Instant) {
+        if self.machine.is_closed() {
+            return;
+        }
         let said = self.stream.map(|stream| self.machine.send_stream(stream).write(&OPENING));
         if !matches!(said, Some(Ok(count)) if count == OPENING.len()) {
             self.refuse("there is no room for a stream", now);
@@ -318,7 +332,8 @@ impl Connection {
             }
         }
         if self.ended.is_some() {
-            if !more {
+            // One that has paused gets the rest when it goes on, or is closed from here.
+            if !more && !carrier.is_paused() {
                 self.end();
             }
             return more;
@@ -407,6 +422,7 @@ impl Connection {
         loop {
             let now = super::now();
             if self.deadline.is_some_and(|at| at <= now) {
+                self.deadline = None;
                 let (reason, ended) = match self.stage {
                     Stage::Opening { .. } => ("handshake timed out", Ended::TimedOut),
                     _ => ("done", Ended::ClosedHere),
@@ -416,6 +432,11 @@ impl Connection {
             }
             let due = self.machine.poll_timeout();
             if due.is_some_and(|at| at <= now) {
+                if !self.events.is_empty() {
+                    // Nobody is silent whose packets are here.
+                    self.take_packets(usize::MAX);
+                    return true;
+                }
                 self.machine.handle_timeout(now);
                 return true;
             }
@@ -485,9 +506,9 @@ impl Drop for Connection {
         let gone = || Ended::Lost { reason: "its task has gone".to_owned() };
         let ended = self.ended.get_or_insert_with(gone).clone();
         self.end();
-        self.mailbox.leave(ended);
         if !self.is_forgotten {
             self.hub.handle_event(self.handle, EndpointEvent::drained());
         }
+        self.mailbox.leave(ended);
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) connections: usize,
     /// Nobody is let in and nobody is dialled; the task that receives ends with the last connection.
     pub(super) is_closed: bool,
+    /// The socket receives no more, for good.
+    pub(super) has_failed: bool,
     pub(super) receiver: Option<Waker>,
 }
 
@@ -51,6 +53,7 @@ impl Hub {
             mailboxes: Vec::new(),
             connections: 0,
             is_closed: false,
+            has_failed: false,
             receiver: None,
         });
         Hub { state, idle: Notify::new() }

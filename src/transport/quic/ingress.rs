@@ -96,7 +96,7 @@ struct Ingress {
 impl Ingress {
     /// Receives until there is nothing more. Ready when nobody is left to receive for.
     fn poll_receive(&self, context: &mut Context<'_>, memory: &mut [u8]) -> Poll<()> {
-        let (socket, before) = {
+        let (socket, before, has_failed) = {
             let mut state = self.hub.lock();
             if state.is_closed && state.connections == 0 {
                 return Poll::Ready(());
@@ -104,9 +104,9 @@ impl Ingress {
             if !state.receiver.as_ref().is_some_and(|of| of.will_wake(context.waker())) {
                 state.receiver = Some(context.waker().clone());
             }
-            (state.socket.clone(), state.socket_before.clone())
+            (state.socket.clone(), state.socket_before.clone(), state.has_failed)
         };
-        let mut more = self.poll_socket(&socket, context, memory).is_ready();
+        let mut more = !has_failed && self.poll_socket(&socket, context, memory).is_ready();
         if let Some(before) = before {
             more |= self.poll_socket(&before, context, memory).is_ready();
         }
@@ -161,8 +161,9 @@ impl Ingress {
         let mut state = self.hub.lock();
         if Arc::ptr_eq(&state.socket, socket) {
             warn!(%error, "the P2P socket fails: its connections are given up");
+            state.has_failed = true;
             state.give_up("the socket has failed");
-        } else {
+        } else if state.socket_before.as_ref().is_some_and(|of| Arc::ptr_eq(of, socket)) {
             debug!(%error, "the socket before has gone");
             state.socket_before = None;
         }
