@@ -7,15 +7,12 @@
 //!   allocate object R
 //!   create  R/subscription → Handler  ─────►  200 with a token, `created`; subscribes R/changes at its MN
 //!   in-progress on the 200            ◄─────  subscribe → R/subscription
-//!   200 with offer and candidates     ─────►  allocates object H meanwhile
+//!   200 with offer and candidates     ─────►  allocates object H
 //!   200                               ◄─────  create H/subscription → Requester, with the token
-//!                                             in-progress on that 200; expects the offer's key then
-//!   subscribe → H/subscription        ─────►  200 with answer and candidates
+//!                                             expects the offer's key on that 200
+//!   subscribe → H/subscription        ─────►  in-progress on the 200; 200 with answer and candidates
 //!   dials                             ─────►  probe, answered both ways: `live`
 //! ```
-//!
-//! The Handler's object says nothing about the offer, so its allocation does not wait for that: it saves
-//! a round trip between the runtimes. What is sent keeps its order: the Handler subscribes before it invites.
 //!
 //! **A key is believed when the Requester stub has confirmed the set-up.** Anybody can send an invitation
 //! that names another runtime's stub as its reporter; only that runtime gets what is sent to the stub, and it
@@ -169,7 +166,6 @@ impl Setup {
         setup.their_object = Some(invitation.object.clone());
         let mut actions = vec![setup.agree(request), Action::Status(Status::Created)];
         actions.extend(setup.observe(&invitation.object));
-        actions.push(setup.allocate());
         (setup, actions)
     }
 
@@ -439,20 +435,15 @@ impl Setup {
         ]
     }
 
-    /// Our invitation was answered 200.
+    /// Our invitation was answered 200: what a Handler waited for before it lets the other's key
+    /// in.
     fn on_agreed(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
         let value = body.and_then(|body| body.get("value"));
         self.capable |= value.is_some_and(is_capable);
         self.answered = Some(value.map(read_token).transpose()?.flatten());
-        Ok([Action::Status(Status::InProgress)].into_iter().chain(self.expect()).collect())
-    }
-
-    /// A Handler lets the other's key in when it has been read *and* its own invitation was answered 200,
-    /// whichever comes last.
-    fn expect(&self) -> Option<Action> {
-        let is_proven = self.role == Role::Handler && self.answered.is_some();
-        let theirs = self.theirs.as_ref().filter(|_| is_proven)?;
-        Some(Action::Expect(theirs.fingerprint.clone()))
+        let expected = self.theirs.as_ref().filter(|_| self.role == Role::Handler);
+        let expect = expected.map(|theirs| Action::Expect(theirs.fingerprint.clone()));
+        Ok([Action::Status(Status::InProgress)].into_iter().chain(expect).collect())
     }
 
     fn on_described(&mut self, body: Option<&OwnedValue>) -> Result<Vec<Action>, SignallingError> {
@@ -464,7 +455,7 @@ impl Setup {
             // Without a candidate yet, the updates of their object bring the first.
             Role::Requester if description.candidates.is_empty() => vec![],
             Role::Requester => vec![Action::Dial(description)],
-            Role::Handler => self.expect().into_iter().collect(),
+            Role::Handler => vec![self.allocate()],
         })
     }
 }
@@ -475,50 +466,4 @@ fn subscription_manager(of: &Url) -> String {
 
 fn allocation_service(of: &Url) -> String {
     format!("domain://msg-node.{}/address-allocation", of.address().domain())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The answers to a Handler's requests may come in any order: the key is let in with the last of offer
-    /// and proof, once.
-    #[test]
-    fn a_key_is_expected_with_the_later_of_offer_and_proof() {
-        let url = |text: &str| Url::parse(text).unwrap();
-        let key = format!("sha-256 {}", ["AB"; 32].join(":"));
-        let ours = Description { fingerprint: key.clone(), candidates: vec![] };
-        let offer = ours.write("offer");
-        let allocated = json!({ "value": { "allocated": ["connection://a/h"] } });
-        let invitation = Invitation {
-            reporter: url("hyperty-runtime://a/alice/p2prequester/1"),
-            runtime: url("hyperty-runtime://a/alice"),
-            object: url("connection://a/r"),
-            transports: vec![Transport::Quic],
-            handover: true,
-            incarnation: None,
-            token: None,
-        };
-        let request = r#"{"id":1,"type":"create","from":"connection://a/r/subscription",
-            "to":"hyperty-runtime://a/bob/p2phandler/1","body":{}}"#;
-        for order in [[Step::Observe, Step::Invite], [Step::Invite, Step::Observe]] {
-            let party = Party {
-                stub: url("hyperty-runtime://a/bob/p2phandler/1"),
-                runtime: url("hyperty-runtime://a/bob"),
-                incarnation: 1,
-                token: 2,
-            };
-            let request = Message::parse(request.into()).unwrap();
-            let (mut setup, _) = Setup::accept(party, request, &invitation, Arc::new(ours.clone()));
-            setup.on_response(Step::Allocate, Some(&allocated)).unwrap();
-            let expected = order.map(|step| {
-                let body = if step == Step::Observe { &offer } else { &json!({ "code": 200 }) };
-                let actions = setup.on_response(step, Some(body)).unwrap();
-                let keys =
-                    actions.iter().filter(|of| matches!(of, Action::Expect(of) if *of == key));
-                keys.count()
-            });
-            assert_eq!(expected, [0, 1], "{order:?}");
-        }
-    }
 }
