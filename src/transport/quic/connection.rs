@@ -332,8 +332,8 @@ impl Connection {
             }
         }
         if self.ended.is_some() {
-            // One that has paused gets the rest when it goes on, or is closed from here.
-            if !more && !carrier.is_paused() {
+            // One that has paused is told at once: the end may be what it has to know.
+            if !more {
                 self.end();
             }
             return more;

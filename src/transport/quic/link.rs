@@ -67,7 +67,8 @@ impl QuicLink {
     }
 
     /// Carries frames both ways, in the task of the connection itself, until it ends; then `tell` is told
-    /// how, on that task. [`QuicHandle::close`] ends it from here.
+    /// how, on that task, or at once if that has gone. [`QuicHandle::close`] ends it from here. What had come
+    /// before the peer's end is handed over first, unless the receiver has paused.
     ///
     /// Writes gather what is ready, up to 64 frames or 256 KiB, and wait for no timer. When `outbox` is
     /// closed and empty, the connection is closed in order after the peer acknowledged all. `outbox` is left
