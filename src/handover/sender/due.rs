@@ -70,7 +70,9 @@ impl Sender {
         let again = window.fence_at.is_some_and(|at| at <= now) && window.fenced_head().is_some();
         if is_new {
             window.base_unheard = true;
-            window.probe_at = Some(now + HANDOVER_PROBE_WAIT);
+            // Not later than it was: what grows old one by one must not keep the rest from being asked about.
+            let at = now + HANDOVER_PROBE_WAIT;
+            window.probe_at = Some(window.probe_at.map_or(at, |before| before.min(at)));
         }
         if is_new || again {
             window.fence_at = Some(now + HANDOVER_FENCE_AGAIN);
@@ -182,14 +184,60 @@ mod tests {
 
     const BURST: u64 = 1_000;
 
+    /// Messages that grow old one by one, each before the next probe, do not put the probe off.
+    #[test]
+    fn giving_up_does_not_put_the_probe_off() {
+        let (start, ms) = (Instant::now(), Duration::from_millis);
+        let (mut sender, stub, queue) = with_stub(start);
+        for at in (0..8_000).step_by(400) {
+            send(&mut sender, &stub, start + ms(at));
+        }
+        let mut probes = Vec::new();
+        while let Some(at) = sender.timer.at().filter(|at| *at < start + ms(16_000)) {
+            queue.try_drain(&mut Vec::new(), usize::MAX);
+            sender.handle_timeout(at);
+            let mut said = Vec::new();
+            queue.try_drain(&mut said, usize::MAX);
+            let is_marker = |item: &Outgoing| {
+                matches!(item, Outgoing::Control(text)
+                if text.windows(8).any(|of| of == b"\"marker\""))
+            };
+            probes.extend(said.iter().any(is_marker).then_some(at));
+        }
+        let longest = probes.windows(2).map(|pair| pair[1] - pair[0]).max();
+        assert!(longest.is_some_and(|wait| wait <= HANDOVER_PROBE_WAIT), "{longest:?}");
+        assert!(probes.last().is_some_and(|last| *last > start + ms(14_000)), "{probes:?}");
+    }
+
     /// The window of a burst stays while messages go, and is given back once there were none for a while, by
     /// the timer alone.
     #[test]
     fn the_window_of_a_burst_is_given_back_later() {
         let start = Instant::now();
+        let (mut sender, stub, _queue) = with_stub(start);
+        (0..BURST).for_each(|_| send(&mut sender, &stub, start));
+        sender.acknowledge((7, BURST, 0), start).unwrap();
+        let is_large =
+            |sender: &Sender| sender.window.as_ref().is_some_and(|of| of.give_back_at().is_some());
+        assert!(is_large(&sender));
+        let later = start + HANDOVER_PROBE_WAIT / 2;
+        send(&mut sender, &stub, later);
+        sender.acknowledge((7, BURST + 1, 0), later).unwrap();
+        let mut given_back_at = None;
+        while let Some(at) = sender.timer.at().filter(|at| *at < start + 9 * HANDOVER_PROBE_WAIT) {
+            sender.handle_timeout(at);
+            given_back_at = given_back_at.or((!is_large(&sender)).then_some(at));
+        }
+        assert_eq!(given_back_at, Some(later + HANDOVER_PROBE_WAIT));
+    }
+
+    type Queue = Arc<Outbox<Outgoing>>;
+
+    /// A sender with a stub and a direct way, both into one queue, and a stream.
+    fn with_stub(start: Instant) -> (Sender, Arc<Stub>, Queue) {
         let mut sender = Sender::new(Duration::ZERO, Duration::from_secs(10));
         let url = |text: &str| Url::parse(text).unwrap();
-        let queue: Arc<Outbox<Outgoing>> = Arc::new(Outbox::new(BURST as usize * 2, 1 << 20));
+        let queue: Queue = Arc::new(Outbox::new(BURST as usize * 2, 1 << 20));
         let stub = Arc::new(Stub {
             url: url("runtime://a/1/protostub/d"),
             domain: "d".into(),
@@ -200,25 +248,13 @@ mod tests {
         sender.ways.lane(&stub).unwrap();
         sender.open_direct(direct, url("runtime://a/1/p2phandler/1/c"), start);
         sender.take_stream((7, 1 << 20, 1), 0, start);
-        let send = |sender: &mut Sender, now| {
-            let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
-            let message = Message::parse(text.into()).unwrap();
-            let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
-            sender.send(delivery, Some(&stub), now).unwrap();
-        };
-        (0..BURST).for_each(|_| send(&mut sender, start));
-        sender.acknowledge((7, BURST, 0), start).unwrap();
-        let is_large =
-            |sender: &Sender| sender.window.as_ref().is_some_and(|of| of.give_back_at().is_some());
-        assert!(is_large(&sender));
-        let later = start + HANDOVER_PROBE_WAIT / 2;
-        send(&mut sender, later);
-        sender.acknowledge((7, BURST + 1, 0), later).unwrap();
-        let mut given_back_at = None;
-        while let Some(at) = sender.timer.at().filter(|at| *at < start + 9 * HANDOVER_PROBE_WAIT) {
-            sender.handle_timeout(at);
-            given_back_at = given_back_at.or((!is_large(&sender)).then_some(at));
-        }
-        assert_eq!(given_back_at, Some(later + HANDOVER_PROBE_WAIT));
+        (sender, stub, queue)
+    }
+
+    fn send(sender: &mut Sender, stub: &Arc<Stub>, now: Instant) {
+        let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+        let message = Message::parse(text.into()).unwrap();
+        let delivery = Delivery { message, ingress: Ingress::LOCAL, hop: None };
+        sender.send(delivery, Some(stub), now).unwrap();
     }
 }
