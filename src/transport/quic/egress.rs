@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use quinn_proto::{Connection as Machine, EcnCodepoint, Transmit};
+use quinn_proto::{Connection as Machine, Transmit};
 
 use super::socket::{Room, UdpSocket};
 use crate::limits::QUIC_DATAGRAMS_A_TURN;
@@ -72,7 +72,7 @@ impl Egress {
                 let Some(transmit) = machine.poll_transmit(now, segments, buffer) else {
                     return false;
                 };
-                datagrams += transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size));
+                datagrams += datagrams_of(&transmit);
                 if !self.send(transmit, buffer, context) {
                     return false;
                 }
@@ -84,18 +84,10 @@ impl Egress {
     /// False if there is no room: it is sent first when there is some.
     fn send(&mut self, transmit: Transmit, bytes: &[u8], context: &mut Context<'_>) -> bool {
         loop {
-            let outgoing = quinn_udp::Transmit {
-                destination: transmit.destination,
-                ecn: transmit.ecn.map(mark),
-                contents: &bytes[..transmit.size],
-                segment_size: transmit.segment_size,
-                src_ip: transmit.src_ip,
-            };
-            match self.socket.try_send(&outgoing) {
+            match self.socket.try_send(&transmit, bytes) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 _ => {
-                    let each = transmit.segment_size.unwrap_or(transmit.size).max(1);
-                    self.datagrams_sent += transmit.size.div_ceil(each) as u64;
+                    self.datagrams_sent += datagrams_of(&transmit) as u64;
                     return true;
                 }
             }
@@ -114,10 +106,6 @@ impl Egress {
     }
 }
 
-fn mark(ecn: EcnCodepoint) -> quinn_udp::EcnCodepoint {
-    match ecn {
-        EcnCodepoint::Ect0 => quinn_udp::EcnCodepoint::Ect0,
-        EcnCodepoint::Ect1 => quinn_udp::EcnCodepoint::Ect1,
-        EcnCodepoint::Ce => quinn_udp::EcnCodepoint::Ce,
-    }
+fn datagrams_of(transmit: &Transmit) -> usize {
+    transmit.segment_size.map_or(1, |size| transmit.size.div_ceil(size))
 }

@@ -18,7 +18,6 @@ use super::{
     hub::Hub,
     ingress::{Door, dial, receive},
     link::{CloseOnDrop, cut},
-    mailbox::Mailbox,
     socket::UdpSocket,
     tls::{Expected, Identity, Pin},
 };
@@ -152,12 +151,12 @@ impl QuicEndpoint {
             });
         }
         let after = self.config.handshake;
-        let (mailbox, connection) = match timeout(after, first(attempts)).await {
+        let connection = match timeout(after, first(attempts)).await {
             Ok(Ok(attempt)) => attempt,
             Ok(Err(error)) => return Err(explain(error, expected, &pin)),
             Err(_) => return Err(explain(DialError::TimedOut { after }, expected, &pin)),
         };
-        mailbox.choose();
+        connection.choose();
         let payload_bytes_max = self.config.payload_bytes_max;
         Ok(QuicLink { connection, peer: expected, payload_bytes_max, permit: None })
     }
@@ -174,18 +173,16 @@ impl Drop for QuicEndpoint {
     }
 }
 
-type Attempt = (Arc<Mailbox>, CloseOnDrop);
-
 /// One candidate, until the peer has opened the stream: only then it has accepted our key.
 async fn attempt(
     hub: Arc<Hub>,
     client: ClientConfig,
     candidate: SocketAddr,
-) -> Result<Attempt, DialError> {
+) -> Result<CloseOnDrop, DialError> {
     let (mailbox, told) = dial(&hub, client, candidate).map_err(failed)?;
-    let connection = CloseOnDrop::new(mailbox.clone());
+    let connection = CloseOnDrop::new(mailbox);
     match told.await {
-        Ok(Ok(())) => Ok((mailbox, connection)),
+        Ok(Ok(())) => Ok(connection),
         Ok(Err(NotOpened::Connection(error))) => Err(refused(error)),
         Ok(Err(NotOpened::Because(words))) => Err(failed(words)),
         Err(gone) => Err(failed(gone)),
@@ -193,7 +190,9 @@ async fn attempt(
 }
 
 /// The first attempt that succeeds, or the most telling error. The others are abandoned.
-async fn first(mut attempts: JoinSet<Result<Attempt, DialError>>) -> Result<Attempt, DialError> {
+async fn first(
+    mut attempts: JoinSet<Result<CloseOnDrop, DialError>>,
+) -> Result<CloseOnDrop, DialError> {
     let mut worst = DialError::NoCandidate;
     while let Some(attempt) = attempts.join_next().await {
         match attempt {

@@ -101,9 +101,7 @@ impl Ingress {
             if state.is_closed && state.connections == 0 {
                 return Poll::Ready(());
             }
-            if !state.receiver.as_ref().is_some_and(|of| of.will_wake(context.waker())) {
-                state.receiver = Some(context.waker().clone());
-            }
+            super::leave(context.waker(), &mut state.receiver);
             (state.socket.clone(), state.socket_before.clone(), state.has_failed)
         };
         let mut more = !has_failed && self.poll_socket(&socket, context, memory).is_ready();
@@ -264,14 +262,7 @@ type Begun = Vec<Connection>;
 
 /// A packet of the endpoint itself. Where there is no room it is lost, as a network may lose it.
 fn respond(socket: &UdpSocket, transmit: &Transmit, bytes: &[u8]) {
-    let sent = socket.try_send(&quinn_udp::Transmit {
-        destination: transmit.destination,
-        ecn: None,
-        contents: &bytes[..transmit.size],
-        segment_size: transmit.segment_size,
-        src_ip: transmit.src_ip,
-    });
-    if let Err(error) = sent {
+    if let Err(error) = socket.try_send(transmit, bytes) {
         debug!(%error, "a QUIC packet of the endpoint was not sent");
     }
 }

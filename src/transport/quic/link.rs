@@ -106,6 +106,11 @@ impl CloseOnDrop {
         CloseOnDrop { mailbox, is_kept: false }
     }
 
+    /// Of all that were dialled this is the one that is kept.
+    pub(super) fn choose(&self) {
+        self.mailbox.choose();
+    }
+
     /// The connection, which somebody else closes.
     fn keep_open(mut self) -> Arc<Mailbox> {
         self.is_kept = true;

@@ -123,9 +123,7 @@ impl Mailbox {
     /// Takes out what has come, as `take` says, and leaves how to wake the task.
     pub(super) fn open<T>(&self, waker: &Waker, take: impl FnOnce(&mut Mail) -> T) -> T {
         let mut mail = self.0.lock();
-        if !mail.task.as_ref().is_some_and(|task| task.will_wake(waker)) {
-            mail.task = Some(waker.clone());
-        }
+        super::leave(waker, &mut mail.task);
         take(&mut mail)
     }
 

@@ -35,6 +35,8 @@ mod strangers;
 #[cfg(test)]
 mod tests;
 
+use std::task::Waker;
+
 pub use blackhole::Blackhole;
 pub use carry::LinkReceiver;
 pub use config::{ConfigError, QuicConfig};
@@ -50,6 +52,14 @@ pub const ALPN: &str = "hyperty-p2p/1";
 /// The time by tokio's clock, which a test may own.
 fn now() -> std::time::Instant {
     tokio::time::Instant::now().into_std()
+}
+
+/// Leaves `waker` in `place`. One that wakes the same task already stays.
+fn leave(waker: &Waker, place: &mut Option<Waker>) {
+    match place {
+        Some(there) => there.clone_from(waker),
+        None => *place = Some(waker.clone()),
+    }
 }
 
 /// Why we closed a connection, as the peer sees it.

@@ -8,7 +8,8 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
+use quinn_proto::{EcnCodepoint, Transmit};
+use quinn_udp::{RecvMeta, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 
@@ -60,13 +61,20 @@ impl UdpSocket {
         self.state.max_gso_segments().min(QUIC_GATHERED_MAX)
     }
 
-    /// Sends, or says that there is no room (`WouldBlock`). Other errors are those of one datagram: they are
+    /// Sends what `transmit` says of `bytes`, or says that there is no room (`WouldBlock`). Other errors are those of one datagram: they are
     /// logged and it is lost, as datagrams may be.
-    pub(super) fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+    pub(super) fn try_send(&self, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
         if self.switch.is_on() {
             return Ok(());
         }
-        let send = || self.state.send((&self.socket).into(), transmit);
+        let outgoing = quinn_udp::Transmit {
+            destination: transmit.destination,
+            ecn: transmit.ecn.map(mark_of),
+            contents: &bytes[..transmit.size],
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        };
+        let send = || self.state.send((&self.socket).into(), &outgoing);
         self.socket.try_io(Interest::WRITABLE, send)
     }
 
@@ -103,5 +111,13 @@ impl UdpSocket {
                 _ => {}
             }
         }
+    }
+}
+
+fn mark_of(ecn: EcnCodepoint) -> quinn_udp::EcnCodepoint {
+    match ecn {
+        EcnCodepoint::Ect0 => quinn_udp::EcnCodepoint::Ect0,
+        EcnCodepoint::Ect1 => quinn_udp::EcnCodepoint::Ect1,
+        EcnCodepoint::Ce => quinn_udp::EcnCodepoint::Ce,
     }
 }

@@ -70,10 +70,8 @@ struct Met {
     _ends: (Endpoint, QuicEndpoint),
 }
 
-/// quinn dials us.
-async fn dialled_by_quinn() -> Met {
-    let (key, ours) = (Identity::generate().unwrap(), bound());
-    let _expectation = ours.expect(key.fingerprint());
+/// quinn dials us; nothing has been said on the stream.
+async fn quinn_dials(key: &Identity, ours: &QuicEndpoint) -> (Endpoint, Connection) {
     let (tls, _) = key.client(ours.fingerprint()).unwrap();
     let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
     client.transport_config(Arc::new(QuicConfig::default().transport(1).unwrap()));
@@ -81,6 +79,14 @@ async fn dialled_by_quinn() -> Met {
     let address = ours.local_addr().unwrap();
     let dialling = endpoint.connect_with(client, address, "hyperty").unwrap();
     let quinn = bounded("the handshake", dialling).await.unwrap();
+    (endpoint, quinn)
+}
+
+/// quinn dials us, and both open the stream.
+async fn dialled_by_quinn() -> Met {
+    let (key, ours) = (Identity::generate().unwrap(), bound());
+    let _expectation = ours.expect(key.fingerprint());
+    let (endpoint, quinn) = quinn_dials(&key, &ours).await;
     let (mut send, mut receive) = bounded("the stream", quinn.accept_bi()).await.unwrap();
     let mut opening = [0; OPENING.len()];
     receive.read_exact(&mut opening).await.unwrap();
@@ -219,13 +225,7 @@ async fn there_is_room_for_one_stream() {
 async fn another_opening_is_refused() {
     let (key, ours) = (Identity::generate().unwrap(), bound());
     let _expectation = ours.expect(key.fingerprint());
-    let (tls, _) = key.client(ours.fingerprint()).unwrap();
-    let mut client = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
-    client.transport_config(Arc::new(QuicConfig::default().transport(1).unwrap()));
-    let endpoint = Endpoint::client(ANY).unwrap();
-    let address = ours.local_addr().unwrap();
-    let dialling = endpoint.connect_with(client, address, "hyperty").unwrap();
-    let quinn = bounded("the handshake", dialling).await.unwrap();
+    let (_endpoint, quinn) = quinn_dials(&key, &ours).await;
     let (mut send, _receive) = bounded("the stream", quinn.accept_bi()).await.unwrap();
     send.write_all(&[1, 2]).await.unwrap();
     let told = bounded("quinn's end", quinn.closed()).await;

@@ -51,12 +51,7 @@ impl LazyTimer {
 
     /// Ready once, when the time has come; else leaves the waker.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        {
-            let mut task = self.bell.task.lock();
-            if !task.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
-                *task = Some(context.waker().clone());
-            }
-        }
+        super::leave(context.waker(), &mut self.bell.task.lock());
         if !self.bell.has_rung.swap(false, Ordering::AcqRel) || !self.is_due() {
             return Poll::Pending;
         }
