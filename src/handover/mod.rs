@@ -28,8 +28,9 @@
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms
 //!   says `have {number, next, gaps}` on every path, repeatedly; the sender resends what lies between and in
 //!   `gaps`, so that many gaps cost one round trip, by the direct way, and every other time that the same is
-//!   asked again by the MN. Asked about a stream that is over, it answers `ended`, and the receiver forgets
-//!   it and gives a new one.
+//!   asked again by the MN. Asked the same again it waits, twice as long each time and at most 2 s, unless
+//!   there is a way since that was not there before. Asked about a stream that is over, it answers `ended`,
+//!   and the receiver forgets it and gives a new one.
 //! * **Probe.** A sender without progress for 1 s sends `marker {upto}` on every path, each second: the
 //!   receiver acknowledges, or finds its gap. So nothing is resent only because a path is slow, and a path
 //!   that comes back is used within a second.

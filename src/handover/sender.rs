@@ -147,6 +147,9 @@ impl Sender {
     pub(super) fn open_direct(&mut self, sink: Arc<dyn DirectSink>, via: Url, now: Instant) {
         self.ways.open(sink, via, now);
         self.closed_at = None;
+        if let Some(window) = &mut self.window {
+            window.ask_anew();
+        }
         self.mark_barriers(now);
         self.ask_if_waiting();
         self.pump(now);

@@ -98,7 +98,7 @@ impl Window {
             fence_at: None,
             heard_at: now,
             empty_at: now,
-            asked: Asked { number: u64::MAX, times: 0, not_before: now, wait: asked_wait() },
+            asked: Asked { number: NOT_ASKED, times: 0, not_before: now, wait: asked_wait() },
         }
     }
 
@@ -262,6 +262,11 @@ impl Window {
         !self.again.is_empty()
     }
 
+    /// There is a way that was not there before, so the next `have` is answered at once.
+    pub(super) fn ask_anew(&mut self) {
+        self.asked.number = NOT_ASKED;
+    }
+
     /// Everything up to `number` was taken, if it lies at `base` or above or was not given up. Returns how
     /// many messages that is news for.
     pub(super) fn acknowledge(&mut self, number: u64, base: u64, now: Instant) -> u64 {
@@ -344,6 +349,9 @@ impl Window {
         Some((entry, sent))
     }
 }
+
+/// No `have` names it.
+const NOT_ASKED: u64 = u64::MAX;
 
 fn asked_wait() -> Backoff {
     Backoff::new(HANDOVER_PROBE_WAIT / 8, 2 * HANDOVER_PROBE_WAIT)

@@ -370,3 +370,36 @@ fn many_gaps_are_filled_at_once() {
     assert_eq!(two.sides[1].heard.len(), 20);
     assert_eq!(two.sides[1].peer.counters().duplicate, 0);
 }
+
+/// Messages that a barrier kept on a stub were lost there, and what was asked for again was lost as well, so
+/// that the answers had become seldom. When the barrier is lifted there is another way, and the next time
+/// that they are asked for they take it.
+#[test]
+fn what_a_barrier_kept_is_sent_again_as_soon_as_it_is_lifted() {
+    let mut two = Two::agreed(Config::default());
+    two.open();
+    let slow = Arc::new(Outbox::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
+    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    assert_eq!(two.send("a"), Ok(Path::MessageNode));
+    assert_eq!(two.send("b"), Ok(Path::MessageNode));
+    let (start, mut lost) = (two.now, Vec::new());
+    // For so long that what was just sent again would rest for more than a second.
+    let mut resent = (0, 0);
+    while two.now < start + Duration::from_secs(3) || resent.0 == resent.1 {
+        two.pass(Duration::from_millis(50));
+        slow.try_drain(&mut lost, usize::MAX);
+        resent = (resent.1, two.sides[0].peer.counters().resent);
+    }
+    assert!(two.sides[1].heard.is_empty() && resent.1 >= 8, "{resent:?}");
+    let is_marker = |frame: &Outgoing| match frame {
+        Outgoing::Message { bytes, .. } => memchr::memmem::find(bytes, b"\"marker\"").is_some(),
+        Outgoing::Control(_) => false,
+    };
+    let marker = lost.into_iter().rfind(is_marker).expect("one each second");
+    let now = two.now;
+    two.sides[1].arrive(marker, now);
+    two.pass(Duration::from_millis(210));
+    assert_eq!(two.sides[1].heard, ["a", "b"]);
+}

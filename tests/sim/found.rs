@@ -57,3 +57,13 @@ fn a_message_node_that_forgot_hears_of_runtimes_though_a_socket_broke() {
 fn an_acknowledgement_by_a_slow_message_node_counts_though_it_crossed_the_fence() {
     holds(189_806);
 }
+
+/// Messages stayed behind a barrier, on a stub whose Message Node was away and had forgotten the receiver when
+/// it came back. Then the barrier was lifted; but by then the same had been asked for so often that the answer
+/// waited two seconds more, and the fence came first (see
+/// `what_a_barrier_kept_is_sent_again_as_soon_as_it_is_lifted`).
+#[test]
+fn what_a_barrier_kept_arrives_though_the_message_node_forgot() {
+    holds(517_357);
+    holds(525_175);
+}

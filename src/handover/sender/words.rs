@@ -69,9 +69,11 @@ impl Sender {
         window.heard_at = now;
         window.base_unheard &= number + 1 < window.base();
         self.counters.delivered += window.acknowledge(number, base, now);
-        self.ways.lanes.iter_mut().for_each(|lane| {
-            lane.acknowledged(number);
-        });
+        for lane in &mut self.ways.lanes {
+            if lane.acknowledged(number) {
+                window.ask_anew();
+            }
+        }
         self.pump(now);
         Ok(())
     }
@@ -132,9 +134,11 @@ impl Sender {
     pub(in crate::handover) fn marked(&mut self, stream: u128, mark: u64, now: Instant) {
         let Some(window) = current(&mut self.window, stream) else { return };
         window.heard_at = now;
-        self.ways.lanes.iter_mut().for_each(|lane| {
-            lane.answered(mark);
-        });
+        for lane in &mut self.ways.lanes {
+            if lane.answered(mark) {
+                window.ask_anew();
+            }
+        }
     }
 
     /// `unknown`: the receiver has forgotten the stream.
