@@ -10,6 +10,8 @@ pub(super) struct Lane {
     pub(super) stub: Arc<Stub>,
     /// True when nothing plain can still be under way by this stub.
     clear: bool,
+    /// By then the last plain message had been given to it.
+    raised_at: Instant,
     /// The first number that was first sent through this stub after its last plain message.
     number: Option<u64>,
     /// The last marker sent through this stub after its last plain message, and when to repeat it.
@@ -18,8 +20,8 @@ pub(super) struct Lane {
 
 impl Lane {
     /// A stub that may have carried plain messages before anybody looked.
-    pub(super) fn new(stub: Arc<Stub>) -> Self {
-        Lane { stub, clear: false, number: None, mark: None }
+    pub(super) fn new(stub: Arc<Stub>, now: Instant) -> Self {
+        Lane { stub, clear: false, raised_at: now, number: None, mark: None }
     }
 
     /// True when its messages may take the direct way.
@@ -28,8 +30,13 @@ impl Lane {
     }
 
     /// A plain message took this stub, or may have.
-    pub(super) fn raise(&mut self) {
-        (self.clear, self.number, self.mark) = (false, None, None);
+    pub(super) fn raise(&mut self, now: Instant) {
+        (self.clear, self.raised_at, self.number, self.mark) = (false, now, None, None);
+    }
+
+    /// By then the last plain message had been given to it, as far as is known.
+    pub(super) fn raised_at(&self) -> Instant {
+        self.raised_at
     }
 
     /// The stream changed, so numbers and marks of the old one prove nothing.

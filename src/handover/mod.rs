@@ -38,8 +38,8 @@
 //!   is sent again by the stubs, in order, at once.
 //! * **Barrier.** Messages of a stub that carried plain ones are numbered at once but stay on that stub until
 //!   a number first sent through it after the last plain message is acknowledged, or a `marker {mark}` sent
-//!   through it is answered `marked`. A barrier that holds messages for 8 s lapses: a dead MN must not cost
-//!   what the direct way can carry.
+//!   through it is answered `marked`. It lapses for what it has held for 8 s, since a dead MN must not cost
+//!   what the direct way can carry, and altogether when the last plain message is as old as well.
 //! * **Dwell.** Traffic moves at once to a first direct way, and after the dwell to one that came back.
 //! * **Announcement.** A P2P frame carries a number only; `stream {stream}` stands before the first number of
 //!   each stream on each direct way ([`Announced`] reads it). By MN the number travels as `hop`.

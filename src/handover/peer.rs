@@ -201,9 +201,9 @@ impl Peer {
     ///
     /// # Errors
     /// [`SendError::TooManyStubs`].
-    pub fn set_stub(&self, stub: &Arc<Stub>) -> Result<(), SendError> {
+    pub fn set_stub(&self, stub: &Arc<Stub>, now: Instant) -> Result<(), SendError> {
         self.with_sender(|sender| {
-            let lane = sender.ways.lane(stub)?;
+            let lane = sender.ways.lane(stub, now)?;
             sender.ways.set_home(lane);
             Ok(())
         })

@@ -80,7 +80,7 @@ impl Sender {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<Sent, SendError> {
-        let lane = stub.map(|stub| self.ways.lane(stub)).transpose()?;
+        let lane = stub.map(|stub| self.ways.lane(stub, now)).transpose()?;
         match self.window {
             Some(_) => self.send_numbered(delivery, lane, now),
             None => self.send_plain(delivery, lane, now),
@@ -109,7 +109,7 @@ impl Sender {
             }
         }
         let lane = plain_lane(way, lane)?;
-        self.ways.lanes[usize::from(lane)].raise();
+        self.ways.lanes[usize::from(lane)].raise(now);
         self.ways.push_lane(lane, delivery).map_err(SendError::Refused)?;
         Ok(Sent { path: Path::MessageNode, hop: None })
     }
@@ -117,7 +117,7 @@ impl Sender {
     fn plain_way(&self, lane: Option<LaneIndex>, now: Instant) -> Result<Way, SendError> {
         match lane {
             Some(lane) if self.capable => Ok(Way::Lane(lane)),
-            _ => self.ways.choose(None, false, now).ok_or(SendError::NoWay),
+            _ => self.ways.choose(None, now).ok_or(SendError::NoWay),
         }
     }
 
@@ -127,7 +127,7 @@ impl Sender {
         lane: Option<LaneIndex>,
         now: Instant,
     ) -> Result<Sent, SendError> {
-        let way = self.ways.choose(lane, false, now).ok_or(SendError::NoWay)?;
+        let way = self.ways.choose(lane, now).ok_or(SendError::NoWay)?;
         let Some(window) = &mut self.window else { return Err(SendError::NoWay) };
         if !window.has_room(delivery.weight_bytes()) {
             let (bytes, bytes_max, messages) = window.usage();
@@ -175,8 +175,8 @@ impl Sender {
 
     /// An address whose messages took `stub` without us is bound to this peer from now on.
     pub(super) fn bind(&mut self, stub: &Arc<Stub>, now: Instant) -> Result<(), SendError> {
-        let lane = self.ways.lane(stub)?;
-        self.ways.lanes[usize::from(lane)].raise();
+        let lane = self.ways.lane(stub, now)?;
+        self.ways.lanes[usize::from(lane)].raise(now);
         self.mark_barriers(now);
         self.arm(now);
         Ok(())
@@ -190,7 +190,7 @@ impl Sender {
         let plain_by_stub = !numbered && self.capable && lane.is_some();
         let way = match lane {
             Some(lane) if plain_by_stub => Some(Way::Lane(lane)),
-            _ => self.ways.choose(lane.filter(|_| numbered), false, now),
+            _ => self.ways.choose(lane.filter(|_| numbered), now),
         };
         if let Some(stub) = unknown {
             return explain_new_stub(stub, numbered, self.capable, way);

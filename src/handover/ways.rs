@@ -102,7 +102,7 @@ impl Ways {
     }
 
     /// The lane of `stub`, made if it is new. O(stubs of this peer), usually one.
-    pub(super) fn lane(&mut self, stub: &Arc<Stub>) -> Result<LaneIndex, SendError> {
+    pub(super) fn lane(&mut self, stub: &Arc<Stub>, now: Instant) -> Result<LaneIndex, SendError> {
         let found = self.find(stub);
         let index = found.map_or(self.lanes.len(), usize::from);
         if index == HANDOVER_STUBS_MAX {
@@ -111,10 +111,10 @@ impl Ways {
         if found.is_none() {
             // Usually the only one.
             self.lanes.reserve_exact(1);
-            self.lanes.push(Lane::new(Arc::clone(stub)));
+            self.lanes.push(Lane::new(Arc::clone(stub), now));
         } else if !Arc::ptr_eq(&self.lanes[index].stub, stub) {
             // The same stub with a new queue: what the old queue held may be anywhere.
-            self.lanes[index] = Lane::new(Arc::clone(stub));
+            self.lanes[index] = Lane::new(Arc::clone(stub), now);
         }
         self.home.get_or_insert(index as LaneIndex);
         Ok(index as LaneIndex)
@@ -136,10 +136,20 @@ impl Ways {
     }
 
     /// The way for a message whose stub is `lane`.
-    pub(super) fn choose(&self, lane: Option<LaneIndex>, shun: bool, now: Instant) -> Option<Way> {
+    pub(super) fn choose(&self, lane: Option<LaneIndex>, now: Instant) -> Option<Way> {
+        self.choose_if(self.is_clear(lane), lane, now)
+    }
+
+    /// The same for one that is known to wait, or not to, for its barrier.
+    pub(super) fn choose_if(
+        &self,
+        is_free: bool,
+        lane: Option<LaneIndex>,
+        now: Instant,
+    ) -> Option<Way> {
         let stub_way = lane.or(self.home).map(Way::Lane);
         let Some(direct) = &self.direct else { return stub_way };
-        let waits = now < direct.usable_from || shun || !self.is_clear(lane);
+        let waits = now < direct.usable_from || !is_free;
         match stub_way {
             Some(way) if waits => Some(way),
             _ => Some(Way::Direct),

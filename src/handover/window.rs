@@ -24,6 +24,8 @@ pub(super) struct Window {
     cursor: u64,
     /// The lowest number never pushed to any sink.
     unsent: u64,
+    /// Everything below has waited for its barrier for as long as it may.
+    lapsed: u64,
     /// What a receiver asked for again, ascending; goes before what is at the cursor.
     again: VecDeque<Again>,
     /// True until the receiver has heard of a `base` above what it has.
@@ -62,6 +64,8 @@ pub(super) struct Next {
     pub(super) shun: bool,
     /// True if no sink ever had it.
     pub(super) first: bool,
+    /// For how many messages from it on the barrier does not count any more.
+    pub(super) lapsed: usize,
 }
 
 /// A range that is sent again, `from` to before `to`.
@@ -92,6 +96,7 @@ impl Window {
             bytes_max,
             cursor: 1,
             unsent: 1,
+            lapsed: 1,
             again: VecDeque::new(),
             base_unheard: false,
             probe_at: None,
@@ -194,7 +199,8 @@ impl Window {
             Some(again) => (again.from, again.shun),
             None => (self.cursor, false),
         };
-        let next = Next { number, shun, first: number == self.unsent };
+        let lapsed = self.lapsed.saturating_sub(number) as usize;
+        let next = Next { number, shun, first: number == self.unsent, lapsed };
         (number < self.next_number()).then_some(next)
     }
 
@@ -260,6 +266,29 @@ impl Window {
             }
         }
         !self.again.is_empty()
+    }
+
+    /// The oldest message that still waits for its barrier, if its stub has one.
+    pub(super) fn next_to_lapse(&self) -> Option<&Entry> {
+        self.entries.get((self.lapsed.max(self.base) - self.base) as usize)
+    }
+
+    /// The barrier does not count any more for the messages from there on that are `old`: those that were
+    /// sent are to be sent again.
+    pub(super) fn lapse(&mut self, old: impl Fn(&Entry) -> bool) {
+        let from = self.lapsed.max(self.base);
+        let waiting = self.entries.range((from - self.base) as usize..);
+        self.lapsed = from + waiting.take_while(|entry| old(entry)).count() as u64;
+        let to = self.lapsed.min(self.cursor);
+        if from < to {
+            let asked = self.again.front().map_or(from, |asked| asked.from);
+            self.again.retain_mut(|asked| {
+                asked.from = asked.from.max(to);
+                asked.from < asked.to
+            });
+            self.again.push_front(Again { from: from.min(asked), to, shun: false });
+        }
+        self.ask_anew();
     }
 
     /// There is a way that was not there before, so the next `have` is answered at once.

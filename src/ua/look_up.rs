@@ -113,11 +113,11 @@ impl RuntimeUa {
         if let Some(theirs) = handler {
             // It may know an earlier life of ours, and is to be answered before there is a connection.
             state.peer.meet_endpoints(&ours, &theirs);
-            let _ = node.map(|node| state.peer.set_stub(&node));
+            let _ = node.map(|node| state.peer.set_stub(&node, now));
             state.handler = Some(theirs);
         }
         if let Some(stream) = unknown_stream {
-            self.say_unknown(remote, stream);
+            self.say_unknown(remote, stream, now);
         }
         self.request_connection(remote, now);
     }
@@ -129,16 +129,16 @@ impl RuntimeUa {
         let node = self.stub_towards(&remote)?;
         let peer = self.remote(&remote, now)?.peer.clone();
         peer.set_endpoints(ours.clone(), theirs.clone());
-        let _ = peer.set_stub(&node);
+        let _ = peer.set_stub(&node, now);
         Some(remote)
     }
 
-    fn say_unknown(&mut self, remote: &Url, stream: u128) {
+    fn say_unknown(&mut self, remote: &Url, stream: u128, now: Instant) {
         let (ours, node) = (self.handler_url(), self.stub_towards(remote));
         let Some(state) = self.remotes.get(remote) else { return };
         if let (Some(theirs), Some(node)) = (state.handler.clone(), node) {
             state.peer.set_endpoints(ours, theirs);
-            let _ = state.peer.set_stub(&node);
+            let _ = state.peer.set_stub(&node, now);
             state.peer.say_unknown(stream);
         }
     }

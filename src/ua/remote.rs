@@ -155,7 +155,7 @@ impl RuntimeUa {
             None => return self.turn_to_node(remote, Status::Disconnected, now),
         }
         if let Some(node) = self.stub_towards(remote) {
-            let _ = peer.set_stub(&node);
+            let _ = peer.set_stub(&node, now);
         }
         if self.config.stubs == Stubs::Ours && self.is_capable(&stub, remote) {
             peer.offer(now);

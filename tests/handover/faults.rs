@@ -91,7 +91,7 @@ impl World {
         for leg in &mut node.stubs {
             leg.queue.try_drain(&mut Vec::new(), usize::MAX);
         }
-        node.peer = new_peer(side, &self.random, self.config, &node.stubs);
+        node.peer = new_peer(side, &self.random, self.config, &node.stubs, self.now);
         node.numbers.clear();
         if let Some(connection) = gone {
             let notices = self.now + Duration::from_millis(self.random.in_range(0, 1_000));

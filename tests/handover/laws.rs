@@ -403,3 +403,38 @@ fn what_a_barrier_kept_is_sent_again_as_soon_as_it_is_lifted() {
     two.pass(Duration::from_millis(210));
     assert_eq!(two.sides[1].heard, ["a", "b"]);
 }
+
+/// The Message Node is silent, and still has a plain message. What was numbered before that one was posted
+/// may not wait for it for longer than eight seconds; what was numbered after it waits for as long itself.
+#[test]
+fn a_barrier_lapses_for_what_has_waited_and_not_for_what_came_later() {
+    let mut two = Two::agreed(Config::default());
+    let slow = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
+    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    two.open();
+    let start = two.now;
+    let silence = |two: &mut Two, until: u64| {
+        let left = start + Duration::from_millis(until) - two.now;
+        two.pass(left);
+        slow.try_drain(&mut Vec::new(), usize::MAX);
+    };
+    assert_eq!(two.send("early"), Ok(Path::MessageNode));
+    silence(&mut two, 500);
+    // Somebody's messages took the stub plain until now.
+    two.sides[0].peer.bind(&two.sides[0].stub, two.now).expect("a known stub");
+    silence(&mut two, 7_000);
+    assert_eq!(two.send("late"), Ok(Path::MessageNode));
+    silence(&mut two, 7_990);
+    assert_eq!(two.sides[1].heard, [""; 0]);
+    silence(&mut two, 8_010);
+    assert_eq!(two.sides[1].heard, ["early"]);
+    assert_eq!(two.send("later"), Ok(Path::MessageNode));
+    silence(&mut two, 14_990);
+    assert_eq!(two.sides[1].heard, ["early"]);
+    // By now nothing plain can be younger than that.
+    silence(&mut two, 15_010);
+    assert_eq!(two.sides[1].heard, ["early", "late", "later"]);
+    assert_eq!(two.send("last"), Ok(Path::P2p));
+}

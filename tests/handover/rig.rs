@@ -77,7 +77,13 @@ pub(super) fn url(text: &str) -> Url {
     Url::parse(text).expect("a URL of the simulation")
 }
 
-pub(super) fn new_peer(side: usize, random: &Arc<Dice>, config: Config, stubs: &[Leg]) -> Peer {
+pub(super) fn new_peer(
+    side: usize,
+    random: &Arc<Dice>,
+    config: Config,
+    stubs: &[Leg],
+    now: Instant,
+) -> Peer {
     let ids = Arc::clone(random);
     let incarnation = random.draw_u128();
     let draw = Arc::new(move || ids.draw_u128());
@@ -85,12 +91,12 @@ pub(super) fn new_peer(side: usize, random: &Arc<Dice>, config: Config, stubs: &
     let peer = Peer::new(remote, LinkId(9), incarnation, draw, config);
     let ends = ["runtime://a/1/p2phandler/1", "runtime://b/1/p2prequester/1"];
     peer.set_endpoints(url(ends[side]), url(ends[1 - side]));
-    peer.set_stub(&stubs[0].stub).expect("one stub");
+    peer.set_stub(&stubs[0].stub, now).expect("one stub");
     peer.set_capable(true);
     peer
 }
 
-pub(super) fn new_node(side: usize, random: &Arc<Dice>, config: Config) -> Node {
+pub(super) fn new_node(side: usize, random: &Arc<Dice>, config: Config, now: Instant) -> Node {
     let queue_items = random.in_range(4, 200) as usize;
     let leg = |index: usize| {
         let queue = Arc::new(Outbox::new(queue_items, 1 << 20));
@@ -104,7 +110,7 @@ pub(super) fn new_node(side: usize, random: &Arc<Dice>, config: Config) -> Node 
     };
     let stubs: Vec<Leg> = (0..STUBS).map(leg).collect();
     Node {
-        peer: new_peer(side, random, config, &stubs),
+        peer: new_peer(side, random, config, &stubs, now),
         life: 0,
         stubs,
         direct: None,

@@ -150,7 +150,7 @@ impl World {
             start,
             now: start,
             scenario,
-            nodes: [0, 1].map(|side| new_node(side, &random, config)),
+            nodes: [0, 1].map(|side| new_node(side, &random, config, start)),
             plan: BTreeMap::new(),
             planned: 0,
             node_delay_ms: [(0, 2), (1, 20), (20, 300), (300, 1_200)][slow as usize],

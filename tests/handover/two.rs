@@ -39,7 +39,7 @@ pub(super) fn url(text: &str) -> Url {
     Url::parse(text).expect("a URL of the test")
 }
 
-pub(super) fn side(index: u64, config: Config) -> Side {
+pub(super) fn side(index: u64, config: Config, now: Instant) -> Side {
     let by_node = Arc::new(Outbox::new(1_000, 1 << 20));
     let stub = Arc::new(Stub {
         url: url("runtime://a/1/protostub/d"),
@@ -53,7 +53,7 @@ pub(super) fn side(index: u64, config: Config) -> Side {
     let ends = [url("runtime://a/1/p2phandler/1"), url("runtime://b/1/p2prequester/1")];
     let [ours, theirs] = if index == 0 { ends } else { [ends[1].clone(), ends[0].clone()] };
     peer.set_endpoints(ours, theirs);
-    peer.set_stub(&stub).expect("the first stub");
+    peer.set_stub(&stub, now).expect("the first stub");
     let direct = Arc::new(Outbox::new(1_000, 1 << 20));
     let announced = Announced::default();
     Side { peer, stub, by_node, direct, announced, heard: Vec::new(), full: false, mute: false }
@@ -61,7 +61,8 @@ pub(super) fn side(index: u64, config: Config) -> Side {
 
 impl Two {
     pub(super) fn new(config: Config) -> Two {
-        Two { now: Instant::now(), sides: [side(0, config), side(1, config)] }
+        let now = Instant::now();
+        Two { now, sides: [0, 1].map(|index| side(index, config, now)) }
     }
 
     pub(super) fn agreed(config: Config) -> Two {

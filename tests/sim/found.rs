@@ -67,3 +67,12 @@ fn what_a_barrier_kept_arrives_though_the_message_node_forgot() {
     holds(517_357);
     holds(525_175);
 }
+
+/// A plain message waited in a Message Node for the socket of its receiver. A message to the same address was
+/// numbered seven seconds later, and overtook it at once: the barrier lapsed for another one, which had waited
+/// since before the plain one was posted (see
+/// `a_barrier_lapses_for_what_has_waited_and_not_for_what_came_later`).
+#[test]
+fn a_barrier_that_lapses_lets_nothing_pass_that_came_later() {
+    [552_172, 557_110, 573_820].into_iter().for_each(holds);
+}

@@ -34,7 +34,8 @@ pub(crate) struct End {
 impl Agreed {
     /// Each of the ways of `ours` takes `items_max`.
     pub(crate) fn new(ours: &str, theirs: &str, items_max: usize, now: Instant) -> Self {
-        let end = |own: &str, remote: &str, number: u32| End::new(own, remote, number, items_max);
+        let end =
+            |own: &str, remote: &str, number: u32| End::new(own, remote, number, items_max, now);
         let agreed = Agreed { ours: end(ours, theirs, 1), theirs: end(theirs, ours, 2), now };
         for end in [&agreed.ours, &agreed.theirs] {
             end.peer.open_direct(end.direct.clone(), url(&format!("{ours}/p2phandler/1/1")), now);
@@ -75,7 +76,7 @@ impl Agreed {
 }
 
 impl End {
-    fn new(own: &str, remote: &str, number: u32, items_max: usize) -> End {
+    fn new(own: &str, remote: &str, number: u32, items_max: usize, now: Instant) -> End {
         let queue = || Arc::new(Outbox::new(items_max, usize::MAX));
         let (direct, by_node) = (queue(), queue());
         let own = url(own);
@@ -96,7 +97,7 @@ impl End {
         );
         let handler = |of: &str| url(&format!("{of}/p2phandler/1"));
         peer.set_endpoints(handler(own.as_str()), handler(remote));
-        peer.set_stub(&stub).expect("the first stub");
+        peer.set_stub(&stub, now).expect("the first stub");
         peer.set_capable(true);
         End { peer: Arc::new(peer), direct, stub, by_node }
     }

@@ -1,6 +1,6 @@
 //! What a sender does because time has gone by: giving up, probing, ending. It takes no messages.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{End, Sender};
 use crate::{
@@ -93,18 +93,26 @@ impl Sender {
     pub(super) fn lapse_barrier(&mut self, now: Instant) {
         let due = self.lapse_at().filter(|(_, at)| *at <= now);
         let Some((lane, _)) = due else { return };
-        self.ways.lanes[usize::from(lane)].lapse();
-        if let Some(window) = &mut self.window {
+        let wait = self.barrier_max();
+        let Some(window) = &mut self.window else { return };
+        let lane = &mut self.ways.lanes[usize::from(lane)];
+        if lane.raised_at() + wait <= now {
+            lane.lapse();
             window.rewind();
+        } else {
+            window.lapse(|entry| entry.accepted_at + wait <= now);
         }
     }
 
     pub(super) fn lapse_at(&self) -> Option<(LaneIndex, Instant)> {
-        let head = self.window.as_ref()?.head()?;
-        let lane = head.lane.filter(|_| self.ways.direct.is_some())?;
+        let first = self.window.as_ref()?.next_to_lapse()?;
+        let lane = first.lane.filter(|_| self.ways.direct.is_some())?;
         let held = !self.ways.is_clear(Some(lane));
-        let wait = HANDOVER_BARRIER_MAX.min(self.deadline * 4 / 5);
-        held.then_some((lane, head.accepted_at + wait))
+        held.then(|| (lane, first.accepted_at + self.barrier_max()))
+    }
+
+    fn barrier_max(&self) -> Duration {
+        HANDOVER_BARRIER_MAX.min(self.deadline * 4 / 5)
     }
 
     /// Asks the receiver on every path what it has (law "Probe").
@@ -173,7 +181,7 @@ impl Sender {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::sync::Arc;
 
     use super::*;
     use crate::{
@@ -245,7 +253,7 @@ mod tests {
             sink: Arc::clone(&queue) as _,
         });
         let direct = Arc::clone(&queue) as _;
-        sender.ways.lane(&stub).unwrap();
+        sender.ways.lane(&stub, start).unwrap();
         sender.open_direct(direct, url("runtime://a/1/p2phandler/1/c"), start);
         sender.take_stream((7, 1 << 20, 1), 0, start);
         (sender, stub, queue)

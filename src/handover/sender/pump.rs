@@ -45,7 +45,8 @@ impl Sender {
     fn push(&mut self, next: Next, now: Instant) -> (usize, Option<Stop>) {
         let Some(window) = &self.window else { return (0, Some(Stop::NoWay)) };
         let lane = window.entry(next.number).lane;
-        match self.ways.choose(lane, next.shun, now) {
+        let is_free = !next.shun && (next.lapsed > 0 || self.ways.is_clear(lane));
+        match self.ways.choose_if(is_free, lane, now) {
             None => (0, Some(Stop::NoWay)),
             Some(Way::Direct) => self.push_direct(next),
             Some(Way::Lane(way)) => {
@@ -62,9 +63,11 @@ impl Sender {
 
     /// `next` takes the direct way, and so does what follows it by the same stub.
     fn push_direct(&mut self, next: Next) -> (usize, Option<Stop>) {
-        let (Some(window), Some(direct)) = (&self.window, &mut self.ways.direct) else {
-            return (0, Some(Stop::NoWay));
-        };
+        let Some(window) = &self.window else { return (0, Some(Stop::NoWay)) };
+        let lane = window.entry(next.number).lane;
+        let is_clear = self.ways.is_clear(lane);
+        let most = if is_clear { HANDOVER_PUSH_RUN } else { next.lapsed.min(HANDOVER_PUSH_RUN) };
+        let Some(direct) = &mut self.ways.direct else { return (0, Some(Stop::NoWay)) };
         if direct.announced != Some(window.stream) {
             let words = Control::Stream { stream: window.stream }.to_string();
             if let Err(refusal) = direct.sink.push_control(words.into()) {
@@ -72,9 +75,7 @@ impl Sender {
             }
             direct.announced = Some(window.stream);
         }
-        let lane = window.entry(next.number).lane;
-        let alike =
-            window.next_lanes().take(HANDOVER_PUSH_RUN).take_while(|of| *of == lane).count();
+        let alike = window.next_lanes().take(most).take_while(|of| *of == lane).count();
         if alike <= 1 {
             return match direct.sink.push(window.copy(next.number)) {
                 Ok(()) => (1, None),

@@ -24,7 +24,7 @@ impl Sender {
         stub: Option<&Arc<Stub>>,
         now: Instant,
     ) -> Result<SentRun, SendError> {
-        let lane = stub.map(|stub| self.ways.lane(stub)).transpose()?;
+        let lane = stub.map(|stub| self.ways.lane(stub, now)).transpose()?;
         match self.window {
             Some(_) => self.send_numbered_run(run, lane, now),
             None => self.send_plain_run(run, lane, now),
@@ -37,7 +37,7 @@ impl Sender {
         lane: Option<LaneIndex>,
         now: Instant,
     ) -> Result<SentRun, SendError> {
-        let way = self.ways.choose(lane, false, now).ok_or(SendError::NoWay)?;
+        let way = self.ways.choose(lane, now).ok_or(SendError::NoWay)?;
         let path = if way == Way::Direct { Path::P2p } else { Path::MessageNode };
         let Some(window) = &mut self.window else { return Err(SendError::NoWay) };
         let mut count = 0;
@@ -96,7 +96,7 @@ impl Sender {
             }
         }
         let lane = plain_lane(way, lane)?;
-        self.ways.lanes[usize::from(lane)].raise();
+        self.ways.lanes[usize::from(lane)].raise(now);
         let mut count = 0;
         for place in run {
             let Some(delivery) = place.as_ref() else { break };
