@@ -40,6 +40,42 @@ fn a_new_life_that_knows_a_peer_by_a_message_answers_for_the_old_stream() {
     assert_eq!(heard(&world, ALICE), [4]);
 }
 
+/// Bob held a message of Alice's back when she died, and asked her Requester stub for what was missing. Her
+/// new life had no reason yet to have one, so nobody answered, and Bob held the message for ten minutes.
+#[test]
+fn a_new_life_answers_for_the_stubs_of_the_old_one() {
+    let mut world = World::ready(&["alice", "bob"]);
+    world.post(ALICE, &hyperty("bob"), 1).unwrap();
+    world.run_until("both are live", World::all_live);
+    world.run_for(SECOND);
+    world.dials_fail = true;
+    world.cut(Duration::ZERO);
+    world.run_for(SECOND);
+    world.post(ALICE, &hyperty("bob"), 2).unwrap();
+    world.run_for(SECOND);
+    let (stream, number) = last_hop(&world, BOB);
+    let (from, to, number) = (hyperty("alice"), hyperty("bob"), number + 2);
+    world.kill(ALICE, Duration::from_millis(800));
+    world.arrive(
+        BOB,
+        format!(
+            r#"{{"hop":[{stream},{number}],"type":"update","from":"{from}","to":"{to}","body":{{"value":4}}}}"#
+        ),
+    );
+    let alice = world.parties[ALICE].url.clone();
+    let held = |world: &World| {
+        let bus = world.parties[BOB].ua.bus();
+        bus.peer_of(&alice.address()).expect("they spoke").held_back().0
+    };
+    world.run_for(2 * SECOND);
+    assert_eq!(held(&world), 1);
+    world.revive(ALICE);
+    world.run_until("Alice is ready", |world| world.parties[ALICE].ready);
+    world.run_for(SECOND);
+    assert_eq!(held(&world), 0);
+    assert_eq!(heard(&world, BOB), [1, 2]);
+}
+
 /// A way to the Message Node came back, and much was there at once: a time-out that was due, a message that
 /// had to be held back, and in the inbox the `base` that set it free. The peers' time-outs were handled
 /// before the inbox, so when all was handled one was due again, at the same moment.
@@ -54,9 +90,7 @@ fn what_a_base_sets_free_is_delivered_by_the_time_out_that_meets_it() {
     world.post(ALICE, &hyperty("bob"), 2).unwrap();
     world.run_for(SECOND);
     assert_eq!(heard(&world, BOB), [1, 2]);
-    let from_node = world.parties[BOB].from_node.iter();
-    let hop = from_node.filter_map(|frame| frame["hop"].as_array()).next_back().unwrap();
-    let (stream, number) = (hop[0].clone(), hop[1].as_u64().unwrap());
+    let (stream, number) = last_hop(&world, BOB);
     // The next number never comes.
     let (from, to, number) = (hyperty("alice"), hyperty("bob"), number + 2);
     world.arrive(
@@ -77,6 +111,13 @@ fn what_a_base_sets_free_is_delivered_by_the_time_out_that_meets_it() {
     bob.handle_timeout(now);
     assert!(bob.poll_timeout().is_none_or(|due| due > now), "handled, yet still due");
     assert_eq!(heard(&world, BOB), [1, 2, 4]);
+}
+
+/// Stream and number of what came last to `party` by Message Node.
+fn last_hop(world: &World, party: usize) -> (serde_json::Value, u64) {
+    let from_node = world.parties[party].from_node.iter();
+    let hop = from_node.filter_map(|frame| frame["hop"].as_array()).next_back().unwrap();
+    (hop[0].clone(), hop[1].as_u64().unwrap())
 }
 
 /// The values that the Hyperty of `party` took, in order.

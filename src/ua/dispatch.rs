@@ -95,7 +95,7 @@ impl RuntimeUa {
         let message = &delivery.message;
         let text = to.as_str();
         if let Some(stub) = text.strip_suffix("/path").and_then(|stub| Url::parse(stub).ok())
-            && self.stubs.contains_key(&stub)
+            && let Some(stub) = self.stub_for_control(stub)
         {
             return self.on_path_control(&stub, message, now);
         }
@@ -118,6 +118,16 @@ impl RuntimeUa {
             }
             _ => self.nothing_there(message, now),
         }
+    }
+
+    /// The stub that answers for `stub`: itself, or the Handler if it was a Requester that is gone, maybe with
+    /// an earlier life of ours. Who speaks to that one would wait for ever.
+    fn stub_for_control(&self, stub: Url) -> Option<Url> {
+        if self.stubs.contains_key(&stub) {
+            return Some(stub);
+        }
+        Role::of_stub(&self.config.runtime, &stub)?;
+        Some(self.handler_url()).filter(|handler| self.stubs.contains_key(handler))
     }
 
     /// Control of the hand-over that came by Message Node.

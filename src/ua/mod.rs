@@ -302,6 +302,11 @@ impl RuntimeUa {
         if self.config.policy != P2pPolicy::Off {
             let handler = self.handler_url();
             self.deploy(handler);
+            if self.config.stubs == Stubs::Ours {
+                // What comes for Requesters that are gone: somebody may wait for an answer of an earlier life.
+                let requesters = self.own_url("p2prequester");
+                self.listen(requesters);
+            }
         }
     }
 
