@@ -67,8 +67,10 @@ pub const HANDOVER_PLACES_KEPT: usize = 64;
 /// The part of a stream's window, one in so many, whose bytes are acknowledged at once when they are taken,
 /// so that a sender of large messages does not wait for [`HANDOVER_ACK_WAIT`].
 pub const HANDOVER_ACK_WINDOW_PART: usize = 8;
-/// Longest wait of an acknowledgement for more messages to share it.
-pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(5);
+/// Longest wait of an acknowledgement for more messages to share it: as long as QUIC's own. With a wait that
+/// is shorter than the system's tick, the system programs its timer anew whenever the process waits for a
+/// message; benches/README.md says what that costs.
+pub const HANDOVER_ACK_WAIT: Duration = Duration::from_millis(25);
 /// How long a gap may stand before the receiver says `have`, and between repeats: longer than the usual
 /// difference between two paths, short beside the deadline.
 pub const HANDOVER_GAP_WAIT: Duration = Duration::from_millis(200);

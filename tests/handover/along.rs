@@ -9,6 +9,7 @@ use super::two::{Two, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, Sent},
+    limits::HANDOVER_ACK_WAIT,
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Stub},
     message::Message,
 };
@@ -17,14 +18,14 @@ use hyperty_router::{
 const ALONG: usize = 16;
 const AT_ONCE: usize = 256;
 /// Longer than an acknowledgement waits.
-const LATER: Duration = Duration::from_millis(6);
+const LATER: Duration = HANDOVER_ACK_WAIT.saturating_add(Duration::from_millis(1));
 
 #[test]
 fn while_nothing_is_sent_only_number_and_time_count() {
     let mut two = two();
     take(&mut two, AT_ONCE - 1);
     assert_eq!(left(&two), [""; 0]);
-    two.pass(Duration::from_millis(4));
+    two.pass(HANDOVER_ACK_WAIT - Duration::from_millis(1));
     assert_eq!(two.sides[0].peer.unacknowledged().0, AT_ONCE - 1);
     two.pass(Duration::from_millis(2));
     assert_eq!(two.sides[0].peer.unacknowledged().0, 0);
@@ -147,7 +148,7 @@ fn two_by(direct: Outbox<Outgoing>) -> Two {
     two.sides[1].direct = Arc::new(direct);
     two.open();
     assert_eq!(answer(&two, "which stream it is, is said before the first").path, Path::P2p);
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[1].peer.unacknowledged(), (0, 0));
     two
 }

@@ -13,6 +13,7 @@ use super::two::{Two, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, ControlError, Event, Outcome, SendError},
+    limits::HANDOVER_ACK_WAIT,
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Stub},
     message::Message,
 };
@@ -31,7 +32,7 @@ fn a_window_that_is_used_up_refuses_with_numbers_and_opens_by_acknowledgement() 
         panic!("{refused:?}")
     };
     assert_eq!((messages, two.sides[0].peer.unacknowledged()), (accepted, (accepted, bytes)));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[0].peer.unacknowledged(), (0, 0));
     assert_eq!(two.send("y"), Ok(Path::MessageNode));
 }
@@ -58,7 +59,7 @@ fn the_first_direct_way_is_taken_at_once_and_a_later_one_after_the_dwell() {
         |two: &Two| two.sides[0].peer.explain(Some(&two.sides[0].stub), two.now).to_string();
     assert_eq!(two.send("a"), Ok(Path::MessageNode));
     assert_eq!(explain(&two), "message-node, numbered: no direct way is open");
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     two.open();
     assert_eq!(two.send("b"), Ok(Path::P2p));
     two.settle();
@@ -70,7 +71,7 @@ fn the_first_direct_way_is_taken_at_once_and_a_later_one_after_the_dwell() {
     assert_eq!(two.send("d"), Ok(Path::MessageNode));
     two.pass(Duration::from_millis(500));
     assert_eq!(two.send("e"), Ok(Path::P2p));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[1].heard, ["a", "b", "c", "d", "e"]);
 }
 
@@ -92,7 +93,7 @@ fn a_barrier_holds_until_its_marker_is_answered() {
     assert!(why.starts_with("message-node, numbered: earlier messages"), "{why}");
     let now = two.now;
     slow.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.send("second"), Ok(Path::P2p));
     two.settle();
     assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
@@ -105,7 +106,7 @@ fn a_barrier_holds_until_its_marker_is_answered() {
 fn a_repeated_offer_marks_what_has_no_marker() {
     let mut two = Two::agreed(Config::default());
     two.send("a").expect("room");
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     two.open();
     let slow = Arc::new(Outbox::new(100, 1 << 20));
     let url = url("runtime://a/1/protostub/e");
@@ -125,7 +126,7 @@ fn a_repeated_offer_marks_what_has_no_marker() {
     assert_eq!(two.send("d"), Ok(Path::P2p));
     let now = two.now;
     frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[1].heard, ["a", "b", "c", "d"]);
     assert_eq!(two.sides[0].peer.counters().resent, 0);
 }
@@ -143,7 +144,7 @@ fn an_idle_stream_ends_and_a_new_one_starts_empty() {
     two.settle();
     assert!(two.sides[0].peer.is_numbered());
     assert_eq!(two.send("c"), Ok(Path::MessageNode));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[1].heard, ["a", "b", "c"]);
     assert_eq!(two.sides[0].peer.counters().delivered, 2);
 }
@@ -182,7 +183,7 @@ fn control_that_is_wrong_changes_nothing() {
     let not_here = r#"{"control":"not-here","resource":"hyperty://b/9"}"#;
     let event = peer.handle_control(not_here, Path::P2p, two.now);
     assert_eq!(event, Ok(Some(Event::NotHere { resource })));
-    two.pass(Duration::from_millis(20));
+    two.pass(Duration::from_millis(30));
     assert_eq!(two.sides[1].heard, ["a"]);
 }
 
@@ -300,7 +301,7 @@ fn an_acknowledgement_that_crossed_the_fence_counts() {
     let now = two.now;
     frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
     assert_eq!(two.sides[1].heard, ["slow"]);
-    let later = now + Duration::from_millis(5);
+    let later = now + HANDOVER_ACK_WAIT;
     two.sides[1].peer.handle_timeout(later, &mut |_| Ok(()));
     let mut acknowledgement = Vec::new();
     two.sides[1].by_node.try_drain(&mut acknowledgement, usize::MAX);
@@ -437,4 +438,31 @@ fn a_barrier_lapses_for_what_has_waited_and_not_for_what_came_later() {
     silence(&mut two, 15_010);
     assert_eq!(two.sides[1].heard, ["early", "late", "later"]);
     assert_eq!(two.send("last"), Ok(Path::P2p));
+}
+
+/// What has lapsed goes by the direct way in one run, and the run ends where the barrier still counts.
+#[test]
+fn a_run_ends_where_the_barrier_still_counts() {
+    let mut two = Two::agreed(Config { dwell: Duration::ZERO, ..Config::default() });
+    let slow = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
+    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    two.open();
+    two.send("a").expect("room");
+    two.send("b").expect("room");
+    two.pass(Duration::from_secs(4));
+    two.sides[0].peer.bind(&two.sides[0].stub, two.now).expect("a known stub");
+    two.send("c").expect("room");
+    // Lost by the direct way, and asked for again by nobody: the way closes, and all goes again when it opens.
+    two.pass(Duration::from_millis(3_990));
+    two.sides[0].mute = true;
+    two.pass(Duration::from_millis(20));
+    two.sides[0].mute = false;
+    two.sides[0].peer.close_direct(two.now);
+    slow.try_drain(&mut Vec::new(), usize::MAX);
+    two.sides[0].by_node.try_drain(&mut Vec::new(), usize::MAX);
+    two.open();
+    two.pass(Duration::from_millis(300));
+    assert_eq!(two.sides[1].heard, ["a", "b"]);
 }
