@@ -10,9 +10,9 @@ pub(super) struct Lane {
     pub(super) stub: Arc<Stub>,
     /// True when nothing plain can still be under way by this stub.
     clear: bool,
-    /// By then the last plain message had been given to it.
+    /// By then the last plain message had been given to it, as far as is known.
     raised_at: Instant,
-    /// The first number that was first sent through this stub after its last plain message.
+    /// A number that was accepted, and first sent through this stub, after its last plain message.
     number: Option<u64>,
     /// The last marker sent through this stub after its last plain message, and when to repeat it.
     mark: Option<(u64, Instant)>,
@@ -31,7 +31,9 @@ impl Lane {
 
     /// A plain message took this stub, or may have.
     pub(super) fn raise(&mut self, now: Instant) {
-        (self.clear, self.raised_at, self.number, self.mark) = (false, now, None, None);
+        // Another thread may have looked at the clock before.
+        self.raised_at = self.raised_at.max(now);
+        (self.clear, self.number, self.mark) = (false, None, None);
     }
 
     /// By then the last plain message had been given to it, as far as is known.
@@ -44,9 +46,12 @@ impl Lane {
         (self.number, self.mark) = (None, None);
     }
 
-    /// `number` was sent through this stub, and nowhere before.
-    pub(super) fn passed(&mut self, number: u64) {
-        if !self.clear && self.number.is_none() {
+    /// `number`, accepted at `accepted_at`, was sent through this stub, and nowhere before.
+    ///
+    /// One that was accepted before the last plain message proves nothing: it may lapse, go the direct way,
+    /// and be acknowledged while that one is still under way.
+    pub(super) fn passed(&mut self, number: u64, accepted_at: Instant) {
+        if !self.clear && self.number.is_none() && accepted_at >= self.raised_at {
             self.number = Some(number);
         }
     }

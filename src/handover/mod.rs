@@ -22,7 +22,7 @@
 //!   hold-back bound; [`Peer::send`] refuses beyond.
 //! * **Acknowledgement.** `ack {number, base}` says that the listener took everything up to `number`, but for
 //!   what a fence met, which lies below `base`. Cumulative; after every 256 messages, an eighth of the
-//!   window, or 5 ms; what arrives together is looked at together. After 16 one goes along, behind a message
+//!   window, or 25 ms; what arrives together is looked at together. After 16 one goes along, behind a message
 //!   that takes the direct way, if its sink has room. A listener that is full stops the draining, not the
 //!   receiving.
 //! * **Gap.** A receiver that misses a number below one it has seen, or below a marker's `upto`, for 200 ms
@@ -37,9 +37,10 @@
 //! * **Fall back.** When the direct way closes, the cursor returns to the first unacknowledged number and all
 //!   is sent again by the stubs, in order, at once.
 //! * **Barrier.** Messages of a stub that carried plain ones are numbered at once but stay on that stub until
-//!   a number first sent through it after the last plain message is acknowledged, or a `marker {mark}` sent
-//!   through it is answered `marked`. It lapses for what it has held for 8 s, since a dead MN must not cost
-//!   what the direct way can carry, and altogether when the last plain message is as old as well.
+//!   a number that was accepted, and first sent through it, after the last plain message is acknowledged, or
+//!   a `marker {mark}` sent through it is answered `marked`. It lapses for what it has held for 8 s, since a
+//!   dead MN must not cost what the direct way can carry, and altogether when the last plain message is as old
+//!   as well.
 //! * **Dwell.** Traffic moves at once to a first direct way, and after the dwell to one that came back.
 //! * **Announcement.** A P2P frame carries a number only; `stream {stream}` stands before the first number of
 //!   each stream on each direct way ([`Announced`] reads it). By MN the number travels as `hop`.

@@ -147,13 +147,22 @@ impl Sender {
     pub(super) fn open_direct(&mut self, sink: Arc<dyn DirectSink>, via: Url, now: Instant) {
         self.ways.open(sink, via, now);
         self.closed_at = None;
-        if let Some(window) = &mut self.window {
-            window.ask_anew();
-        }
+        self.use_direct(now);
         self.mark_barriers(now);
         self.ask_if_waiting();
         self.pump(now);
         self.arm(now);
+    }
+
+    /// What is asked for again may take the direct way, once its dwell is over.
+    fn use_direct(&mut self, now: Instant) {
+        let direct = self.ways.direct.as_mut().filter(|direct| direct.usable_from <= now);
+        if let Some(direct) = direct.filter(|direct| !direct.is_in_use) {
+            direct.is_in_use = true;
+            if let Some(window) = &mut self.window {
+                window.ask_anew();
+            }
+        }
     }
 
     /// The direct way closed; what was under way on it goes by the stubs, at once.

@@ -41,6 +41,8 @@ pub(super) struct Direct {
     pub(super) via: Url,
     /// The end of the dwell.
     pub(super) usable_from: Instant,
+    /// The dwell is known to be over.
+    pub(super) is_in_use: bool,
     /// The stream that the other side knows the numbers on it to belong to.
     pub(super) announced: Option<u128>,
 }
@@ -90,7 +92,7 @@ impl Ways {
     pub(super) fn open(&mut self, sink: Arc<dyn DirectSink>, via: Url, now: Instant) {
         let usable_from = if self.had_direct { now + self.dwell } else { now };
         self.had_direct = true;
-        self.direct = Some(Direct { sink, via, usable_from, announced: None });
+        self.direct = Some(Direct { sink, via, usable_from, is_in_use: false, announced: None });
     }
 
     pub(super) fn has_endpoints(&self) -> bool {
@@ -158,6 +160,11 @@ impl Ways {
 
     pub(super) fn is_clear(&self, lane: Option<LaneIndex>) -> bool {
         self.no_barrier || lane.is_none_or(|lane| self.lanes[usize::from(lane)].is_clear())
+    }
+
+    /// True if messages of some stub may not take the direct way yet.
+    pub(super) fn has_barrier(&self) -> bool {
+        !self.no_barrier && self.lanes.iter().any(|lane| !lane.is_clear())
     }
 
     /// Pushes into the stub of `lane`, or if that is closed for good, the home stub.

@@ -268,13 +268,13 @@ impl Window {
         !self.again.is_empty()
     }
 
-    /// The oldest message that still waits for its barrier, if its stub has one.
+    /// The oldest message for which a barrier still counts, if its stub has one.
     pub(super) fn next_to_lapse(&self) -> Option<&Entry> {
         self.entries.get((self.lapsed.max(self.base) - self.base) as usize)
     }
 
-    /// The barrier does not count any more for the messages from there on that are `old`: those that were
-    /// sent are to be sent again.
+    /// Barriers do not count any more for the oldest messages for which they still did, as far as they are
+    /// `old`: those that were sent are to be sent again.
     pub(super) fn lapse(&mut self, old: impl Fn(&Entry) -> bool) {
         let from = self.lapsed.max(self.base);
         let waiting = self.entries.range((from - self.base) as usize..);
@@ -288,7 +288,6 @@ impl Window {
             });
             self.again.push_front(Again { from: from.min(asked), to, shun: false });
         }
-        self.ask_anew();
     }
 
     /// There is a way that was not there before, so the next `have` is answered at once.
@@ -384,4 +383,59 @@ const NOT_ASKED: u64 = u64::MAX;
 
 fn asked_wait() -> Backoff {
     Backoff::new(HANDOVER_PROBE_WAIT / 8, 2 * HANDOVER_PROBE_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// What was sent and lapses goes again before all else, in order, together with what was asked for;
+    /// nothing is named twice, and what was not sent yet is left to the cursor.
+    #[test]
+    fn what_lapses_goes_again_in_order_and_once() {
+        type Ranges = &'static [(u64, u64)];
+        // How many were sent, `number` and `next` of a `have`, and what goes again before the cursor then.
+        let cases: [(u64, Option<(u64, u64)>, Ranges); 6] = [
+            (7, None, &[(1, 5)]),
+            (3, None, &[(1, 4)]),
+            (0, None, &[]),
+            (7, Some((0, 3)), &[(1, 5)]),
+            (7, Some((2, 7)), &[(1, 5), (5, 7)]),
+            (7, Some((5, 8)), &[(1, 5), (6, 8)]),
+        ];
+        for (sent, have, again) in cases {
+            let (mut window, start) = with_one_a_second(7);
+            window.advance(sent as usize);
+            if let Some(have) = have {
+                assert!(window.asked(have, &[], start));
+            }
+            let young = start + Duration::from_secs(4);
+            window.lapse(|entry| entry.accepted_at < young);
+            let ranges: Vec<_> = window.again.iter().map(|of| (of.from, of.to)).collect();
+            assert_eq!(ranges, again, "{sent} sent, {have:?}");
+            assert_eq!(window.next_to_lapse().map(|of| of.accepted_at), Some(young));
+            // What has lapsed already does not go again by it.
+            window.again.clear();
+            window.lapse(|entry| entry.accepted_at < young);
+            assert!(window.again.is_empty());
+        }
+    }
+
+    /// Numbers 1 to `count`, the first accepted now.
+    fn with_one_a_second(count: u64) -> (Window, Instant) {
+        let start = Instant::now();
+        let mut window = Window::new(7, 1 << 20, start);
+        for second in 0..count {
+            let text = r#"{"type":"update","from":"hyperty://a/1","to":"hyperty://b/1"}"#;
+            window.append(Entry {
+                message: Message::parse(text.into()).unwrap(),
+                ingress: Ingress::LOCAL,
+                lane: None,
+                accepted_at: start + Duration::from_secs(second),
+            });
+        }
+        (window, start)
+    }
 }

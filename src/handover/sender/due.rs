@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{End, Sender};
 use crate::{
-    handover::{
-        ways::{LaneIndex, Reach},
-        window::Window,
-    },
+    handover::{ways::Reach, window::Window},
     limits::{
         HANDOVER_BARRIER_MAX, HANDOVER_FENCE_AGAIN, HANDOVER_FENCE_WAIT, HANDOVER_IDLE_SENDER,
         HANDOVER_PROBE_WAIT, HANDOVER_SILENCE_MAX,
@@ -18,6 +15,7 @@ impl Sender {
     /// Does what is due.
     pub(in crate::handover) fn handle_timeout(&mut self, now: Instant) {
         self.give_up_old(now);
+        self.use_direct(now);
         self.lapse_barrier(now);
         self.probe(now);
         self.mark_barriers(now);
@@ -91,24 +89,27 @@ impl Sender {
 
     /// A barrier must not cost what the direct way could carry (law "Barrier").
     pub(super) fn lapse_barrier(&mut self, now: Instant) {
-        let due = self.lapse_at().filter(|(_, at)| *at <= now);
-        let Some((lane, _)) = due else { return };
+        if self.lapse_at().is_none_or(|at| now < at) {
+            return;
+        }
         let wait = self.barrier_max();
         let Some(window) = &mut self.window else { return };
-        let lane = &mut self.ways.lanes[usize::from(lane)];
-        if lane.raised_at() + wait <= now {
+        let lane = window.next_to_lapse().and_then(|first| first.lane);
+        let lane = lane.map(|lane| &mut self.ways.lanes[usize::from(lane)]);
+        if let Some(lane) = lane.filter(|lane| !lane.is_clear() && lane.raised_at() + wait <= now) {
             lane.lapse();
             window.rewind();
-        } else {
-            window.lapse(|entry| entry.accepted_at + wait <= now);
+            window.ask_anew();
         }
+        window.lapse(|entry| entry.accepted_at + wait <= now);
     }
 
-    pub(super) fn lapse_at(&self) -> Option<(LaneIndex, Instant)> {
+    /// Of the oldest message that may be held: what lies behind it may be held by another stub.
+    pub(super) fn lapse_at(&self) -> Option<Instant> {
+        let direct = self.ways.direct.as_ref()?;
         let first = self.window.as_ref()?.next_to_lapse()?;
-        let lane = first.lane.filter(|_| self.ways.direct.is_some())?;
-        let held = !self.ways.is_clear(Some(lane));
-        held.then(|| (lane, first.accepted_at + self.barrier_max()))
+        let at = (first.accepted_at + self.barrier_max()).max(direct.usable_from);
+        self.ways.has_barrier().then_some(at)
     }
 
     fn barrier_max(&self) -> Duration {
@@ -165,7 +166,7 @@ impl Sender {
             reasons[6] = self.doubt_due(window);
             reasons[7] = window.fence_at.filter(|_| window.fenced_head().is_some());
             reasons[1] = window.probe_at;
-            reasons[2] = self.lapse_at().map(|(_, at)| at);
+            reasons[2] = self.lapse_at();
             reasons[3] = self.idle_at().map(|(_, at)| at);
             reasons[8] = window.give_back_at();
         }

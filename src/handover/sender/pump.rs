@@ -6,7 +6,11 @@ use smallvec::SmallVec;
 
 use super::Sender;
 use crate::{
-    handover::{control::Control, ways::Way, window::Next},
+    handover::{
+        control::Control,
+        ways::Way,
+        window::{Entry, Next},
+    },
     limits::{HANDOVER_PUSH_RUN, HANDOVER_ROOM_WAIT},
     link::{Delivery, Refusal},
 };
@@ -44,7 +48,7 @@ impl Sender {
     /// Pushes `next`, and by the direct way what follows it: how many were taken, and why not more.
     fn push(&mut self, next: Next, now: Instant) -> (usize, Option<Stop>) {
         let Some(window) = &self.window else { return (0, Some(Stop::NoWay)) };
-        let lane = window.entry(next.number).lane;
+        let Entry { lane, accepted_at, .. } = *window.entry(next.number);
         let is_free = !next.shun && (next.lapsed > 0 || self.ways.is_clear(lane));
         match self.ways.choose_if(is_free, lane, now) {
             None => (0, Some(Stop::NoWay)),
@@ -54,7 +58,7 @@ impl Sender {
                     return (0, Some(Stop::Full));
                 }
                 if next.first && lane == Some(way) {
-                    self.ways.lanes[usize::from(way)].passed(next.number);
+                    self.ways.lanes[usize::from(way)].passed(next.number, accepted_at);
                 }
                 (1, None)
             }
