@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hyperty_router::{
     bus::Drop,
+    limits::HANDOVER_ACK_WAIT,
     link::{Ingress, Path},
     status::Status,
 };
@@ -191,6 +192,25 @@ fn shutting_down_removes_the_paths_and_ends_the_connections() {
     assert_eq!(subscribed, 1, "only Bob's Handler path is left");
     world.run_for(60 * SECOND);
     assert_eq!(world.links.len(), 0, "nobody comes back: {}", world.describe());
+}
+
+/// Who is about to end says what it took before its time has come.
+#[test]
+fn what_was_taken_is_acknowledged_when_it_is_asked_for() {
+    let mut world = connected();
+    world.post(ALICE, &hyperty("bob"), 7).unwrap();
+    world.run_for(HANDOVER_ACK_WAIT / 2);
+    let heard =
+        |world: &World| world.parties[BOB].heard.lock().last().map(|of| of.1["body"].clone());
+    assert_eq!(heard(&world), Some(json!({ "value": 7 })));
+    let bob = world.parties[BOB].url.clone();
+    let peer = world.parties[ALICE].ua.bus().peer_of(&bob.address()).expect("they spoke");
+    assert_eq!(peer.unacknowledged().0, 1);
+    world.parties[BOB].ua.acknowledge(world.now);
+    world.run_for(HANDOVER_ACK_WAIT / 2);
+    assert_eq!(peer.unacknowledged().0, 0);
+    let counters = peer.counters();
+    assert_eq!((counters.delivered, counters.in_doubt), (counters.accepted, 0));
 }
 
 /// "A Requester's stays, and tries again after disconnected *and* failed, with exponential back-off, jitter

@@ -145,3 +145,24 @@ async fn an_address_that_changes_in_mid_traffic_costs_nothing() {
     bob.runtime.shut_down(Duration::from_secs(1)).await;
     node.shutdown().await;
 }
+
+/// What was taken is acknowledged before the end, though that has time; else its sender would be told that it
+/// is in doubt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_takes_messages_and_shuts_down_leaves_nobody_in_doubt() {
+    let node = node().await;
+    let (mut alice, bob) = (Party::start("alice", &node).await, Party::start("bob", &node).await);
+    let first = flow_until(&alice, &bob, 1, Path::P2p).await;
+    for number in first..first + 10 {
+        alice.send(ALICE, BOB, number).await;
+    }
+    for number in first..first + 10 {
+        bob.expect(number).await;
+    }
+    bob.runtime.shut_down(Duration::from_secs(1)).await;
+    alice.runtime.shut_down(Duration::from_secs(1)).await;
+    while let Some(event) = alice.events.try_next() {
+        assert!(!matches!(event, Event::Undelivered { .. }), "{event:?}");
+    }
+    node.shutdown().await;
+}

@@ -254,6 +254,12 @@ impl Peer {
         self.with_sender(|sender| sender.close_direct(now));
     }
 
+    /// Says the acknowledgement that waits for its time: there may be none.
+    pub fn acknowledge(&self, now: Instant) {
+        let posts = self.with_receiver(Receiver::acknowledge);
+        self.post(posts, now);
+    }
+
     /// Ends the stream that leaves, without waiting: what is unacknowledged is returned or in doubt.
     pub fn abandon(&self) {
         self.with_sender(Sender::end_stream);

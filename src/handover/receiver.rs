@@ -349,6 +349,12 @@ impl Receiver {
         self.offer(now)
     }
 
+    /// The acknowledgement that waits for its time, if there is one.
+    pub(super) fn acknowledge(&mut self) -> Posts {
+        let stream = self.stream.as_mut().filter(|stream| stream.has_unacknowledged());
+        stream.map(|stream| (stream.acknowledge_now(), Reach::One)).into_iter().collect()
+    }
+
     /// Acknowledgements did not get through; they are given again a little later.
     pub(super) fn acknowledge_later(&mut self, now: Instant) {
         if let Some(stream) = &mut self.stream {

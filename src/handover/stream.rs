@@ -204,6 +204,11 @@ impl Stream {
         self.arm(timer);
     }
 
+    /// True if something was taken since the last acknowledgement.
+    pub(super) fn has_unacknowledged(&self) -> bool {
+        self.taken > self.acknowledged
+    }
+
     /// True if an acknowledgement is worth going along with a message of our own.
     pub(super) fn may_go_along(&self) -> bool {
         self.taken - self.acknowledged >= HANDOVER_ACK_ALONG

@@ -308,11 +308,13 @@ impl Runtime {
         self.links.set_blackhole(swallow);
     }
 
-    /// Lets queues drain, then ends connections and sessions in order, all within `within` (and half a second
-    /// for the peers to be told). What is still under way then is told by [`Event::Undelivered`].
+    /// Acknowledges what its Hyperties took and lets queues drain, then ends connections and sessions in
+    /// order, all within `within` (and half a second for the peers to be told). What is still under way then
+    /// is told by [`Event::Undelivered`].
     pub async fn shut_down(self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
         let drain = within - limits::SHUT_DOWN_CLOSE.min(within / 4);
+        self.with_ua(|ua| ua.acknowledge(Instant::now()));
         let _ = timeout(drain, self.drained()).await;
         self.with_ua(|ua| {
             let now = Instant::now();
@@ -361,7 +363,8 @@ impl Runtime {
     async fn drained(&self) {
         loop {
             let idle = self.shared.ua.lock().is_idle();
-            if idle && self.nodes.iter().all(NodeStub::is_drained) {
+            let sent = self.links.is_drained() && self.nodes.iter().all(NodeStub::is_drained);
+            if idle && sent {
                 return;
             }
             let _ = timeout(limits::PROGRESS_POLL, self.shared.progress.notified()).await;

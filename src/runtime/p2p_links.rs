@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::{
     limits,
-    link::Outbox,
+    link::{Outbox, Outgoing},
     p2p::{Candidate, Description},
     runtime::{RuntimeConfig, reach::Reach, shared::Shared},
     transport::{
@@ -55,7 +55,7 @@ struct State {
 enum Carried {
     /// By the number of the dial.
     Dialling(u64, AbortHandle),
-    Up(QuicHandle),
+    Up(QuicHandle, Arc<Outbox<Outgoing>>),
 }
 
 impl P2pLinks {
@@ -139,15 +139,24 @@ impl P2pLinks {
         for carried in state.links.remove(&connection).unwrap_or_default() {
             match carried {
                 Carried::Dialling(_, task) => task.abort(),
-                Carried::Up(handle) => handle.close(reason),
+                Carried::Up(handle, _) => handle.close(reason),
             }
         }
+    }
+
+    /// Nothing waits to be sent by any connection.
+    pub(super) fn is_drained(&self) -> bool {
+        let state = self.state.lock();
+        state.links.values().flatten().all(|carried| match carried {
+            Carried::Dialling(..) => true,
+            Carried::Up(_, outbox) => outbox.is_empty(),
+        })
     }
 
     /// Closes every connection that is up.
     pub(super) fn cut_all(&self) {
         for carried in self.state.lock().links.values().flatten() {
-            if let Carried::Up(handle) = carried {
+            if let Carried::Up(handle, _) = carried {
                 handle.close("cut");
             }
         }
@@ -171,7 +180,7 @@ impl P2pLinks {
         for carried in std::mem::take(&mut state.links).into_values().flatten() {
             match carried {
                 Carried::Dialling(_, task) => task.abort(),
-                Carried::Up(handle) => handle.close("the runtime is gone"),
+                Carried::Up(handle, _) => handle.close("the runtime is gone"),
             }
         }
     }
@@ -262,7 +271,7 @@ impl P2pLinks {
                     task.abort();
                 }
             }
-            carried.push(Carried::Up(handle.clone()));
+            carried.push(Carried::Up(handle.clone(), outbox.clone()));
         }
         let ingress =
             self.shared.with_ua(|ua| ua.link_up(connection, outbox.clone(), Instant::now()));

@@ -228,6 +228,11 @@ impl RuntimeUa {
         }
     }
 
+    /// Acknowledges at once what was taken from any peer: who ends soon leaves nobody in doubt by it.
+    pub fn acknowledge(&self, now: Instant) {
+        self.remotes.values().for_each(|remote| remote.peer.acknowledge(now));
+    }
+
     /// Nothing is unacknowledged at any peer.
     pub fn is_idle(&self) -> bool {
         self.remotes.values().all(|remote| remote.peer.unacknowledged().0 == 0)
