@@ -67,7 +67,7 @@
 //! |---|---|---|
 //! | (none) | the core: everything that needs no socket, the Message Node's logic included | always |
 //! | `websocket` | the transport towards a Message Node (tokio) | yes |
-//! | `quic` | the transport between runtimes (tokio, quinn) | yes |
+//! | `quic` | the transport between runtimes (tokio, quinn-proto, quinn-udp) | yes |
 //! | `node` | serving a Message Node over WebSocket | yes |
 //! | `runtime` | a runtime over real sockets | yes |
 //! | `cli` | the program `hyperty-router` | no |

@@ -241,10 +241,10 @@ pub const QUIC_RECEIVES_A_TURN: usize = 8;
 /// Gathered datagrams, of up to 64 KB each, that one system call receives: little enough that they are still
 /// in the processor's caches when they are decrypted, and the same memory serves the next ones.
 pub const QUIC_RECEIVES_AT_ONCE: usize = 4;
-/// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn sends one when it
-/// has neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an acknowledgement
-/// held back for 25 ms before it, and what was under way, a peer that dies is noticed within a second up to a
-/// round trip of 100 ms.
+/// Between two signs of life on an idle QUIC connection, unless configured otherwise: quinn-proto sends one
+/// when it has neither sent nor received for so long, and from then on [`QUIC_IDLE`] counts. With an
+/// acknowledgement held back for 25 ms before it, and what was under way, a peer that dies is noticed within a
+/// second up to a round trip of 100 ms.
 pub const QUIC_KEEP_ALIVE: Duration = Duration::from_millis(150);
 /// Silence after which a QUIC peer counts as dead, unless configured otherwise.
 pub const QUIC_IDLE: Duration = Duration::from_millis(750);

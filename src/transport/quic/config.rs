@@ -1,4 +1,4 @@
-//! What can be set on a QUIC endpoint, and how it becomes quinn's configuration.
+//! What can be set on a QUIC endpoint, and how it becomes quinn-proto's configuration.
 
 use std::{fmt, time::Duration};
 
@@ -49,7 +49,7 @@ impl Default for QuicConfig {
 }
 
 impl QuicConfig {
-    /// quinn's view of it; `peer_streams` is how many bidirectional streams the peer may open.
+    /// quinn-proto's view of it; `peer_streams` is how many bidirectional streams the peer may open.
     pub(super) fn transport(&self, peer_streams: u32) -> Result<TransportConfig, ConfigError> {
         if self.keep_alive >= self.idle {
             return Err(ConfigError { keep_alive: self.keep_alive, idle: self.idle });
