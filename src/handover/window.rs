@@ -395,9 +395,10 @@ mod tests {
     /// nothing is named twice, and what was not sent yet is left to the cursor.
     #[test]
     fn what_lapses_goes_again_in_order_and_once() {
-        type Ranges = &'static [(u64, u64)];
+        type Range = (u64, u64);
+        type Case = (u64, Option<Range>, &'static [Range]);
         // How many were sent, `number` and `next` of a `have`, and what goes again before the cursor then.
-        let cases: [(u64, Option<(u64, u64)>, Ranges); 6] = [
+        let cases: [Case; 6] = [
             (7, None, &[(1, 5)]),
             (3, None, &[(1, 4)]),
             (0, None, &[]),
