@@ -65,11 +65,6 @@ pub(super) struct Carrier {
     chunks: Chunks,
     written: usize,
     is_writing: bool,
-    /// Of this turn: whether a message was handed over, whether more than that was, and whether something
-    /// was written.
-    has_message: bool,
-    has_more: bool,
-    has_written: bool,
     /// Something was read or written since the last rest.
     has_carried: bool,
 }
@@ -110,9 +105,6 @@ impl Carrier {
             chunks: Chunks::new(),
             written: 0,
             is_writing: true,
-            has_message: false,
-            has_more: false,
-            has_written: false,
             has_carried: true,
         }
     }
@@ -120,12 +112,6 @@ impl Carrier {
     /// True while the receiver wants nothing more for now.
     pub(super) fn is_paused(&self) -> bool {
         self.pause.is_some()
-    }
-
-    /// True if more than a lone message was handed over since this was last called, and nothing was written.
-    pub(super) fn has_only_heard(&mut self) -> bool {
-        self.has_message = false;
-        std::mem::take(&mut self.has_more) & !std::mem::take(&mut self.has_written)
     }
 
     /// Tells how it ended.
@@ -208,8 +194,6 @@ impl Carrier {
     fn hand_over(&mut self) -> Result<Flow, String> {
         while let Some(frame) = self.decoder.next_frame().map_err(|error| error.to_string())? {
             self.has_handed_over = true;
-            self.has_more |= self.has_message || matches!(frame, Frame::Control(_));
-            self.has_message = true;
             let flow = match frame {
                 Frame::Message { number, bytes } => self.receiver.on_message(number, bytes),
                 Frame::Control(bytes) => {
@@ -279,10 +263,7 @@ impl Carrier {
             while self.written < self.chunks.len() {
                 let left = &mut self.chunks[self.written..];
                 match machine.send_stream(stream).write_chunks(left) {
-                    Ok(written) => {
-                        self.written += written.chunks;
-                        self.has_written = true;
-                    }
+                    Ok(written) => self.written += written.chunks,
                     Err(WriteError::Stopped(_)) => return Turn::Stopped,
                     Err(WriteError::Blocked | WriteError::ClosedStream) => return Turn::Waits,
                 }

@@ -10,12 +10,12 @@
 //!
 //! A turn looks at everything in this order: what came, what the machine says, what can be read, what is to
 //! be written, what is to be sent, and what is due. It ends when nothing is left, or when it has done its
-//! share; and one that has only read a batch leaves the rest to the next, behind everybody else.
+//! share.
 
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Instant,
@@ -26,10 +26,7 @@ use quinn_proto::{
     Connection as Machine, ConnectionError, ConnectionEvent, ConnectionHandle, Dir, EndpointEvent,
     Event, Side, StreamEvent, StreamId,
 };
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, oneshot},
-    task::yield_now,
-};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tracing::debug;
 
 use super::{
@@ -116,8 +113,6 @@ pub(super) struct Connection {
     permit: Option<OwnedSemaphorePermit>,
     events: VecDeque<ConnectionEvent>,
     timer: Option<LazyTimer>,
-    /// The last turn has left the sending to this one.
-    has_waited: bool,
 }
 
 impl Connection {
@@ -174,7 +169,6 @@ impl Connection {
             permit: None,
             events: VecDeque::new(),
             timer: None,
-            has_waited: false,
         }
     }
 
@@ -465,18 +459,6 @@ impl Connection {
         }
     }
 
-    /// A batch or control was handed over, and others have their turn before anything is sent: what they say
-    /// to it shares a packet with the acknowledgement of its packets, and all of it is one pass through the
-    /// machine. Never twice in a row, for who has much to say must hear of it; and not for a lone message,
-    /// whose round trip it makes longer.
-    fn waits_for_others(&mut self, context: &mut Context<'_>) -> bool {
-        let Stage::Carrying(carrier) = &mut self.stage else { return false };
-        let waits = carrier.has_only_heard() && !self.has_waited && self.ended.is_none();
-        self.has_waited = waits;
-        // Behind everybody who can go on now, tokio comes back to us.
-        waits && pin!(yield_now()).poll(context).is_pending()
-    }
-
     fn known(&self) -> Known {
         Known {
             remote: self.machine.remote_address(),
@@ -496,9 +478,6 @@ impl Future for Connection {
         loop {
             this.take_events(now);
             more |= this.carry(context, now);
-            if !more && this.waits_for_others(context) {
-                return Poll::Pending;
-            }
             this.ask_hub();
             more |= this.egress.transmit(&mut this.machine, context, now);
             if this.is_forgotten && matches!(this.stage, Stage::Over) {
