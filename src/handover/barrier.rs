@@ -89,3 +89,34 @@ impl Lane {
         lifted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        address::Url,
+        link::{LinkId, Outbox, Outgoing},
+    };
+
+    /// A message that is older than the last plain one may be acknowledged though that one is under way.
+    #[test]
+    fn only_what_was_accepted_after_the_last_plain_message_lifts_a_barrier() {
+        let queue: Arc<Outbox<Outgoing>> = Arc::new(Outbox::new(1, 1));
+        let stub = Stub {
+            url: Url::parse("runtime://a/1/protostub/d").unwrap(),
+            domain: "d".into(),
+            link: LinkId(1),
+            sink: queue,
+        };
+        let (start, later) = (Instant::now(), Duration::from_secs(1));
+        let mut lane = Lane::new(Arc::new(stub), start);
+        lane.raise(start + later);
+        lane.passed(7, start);
+        assert!(!lane.acknowledged(7) && !lane.is_clear());
+        lane.passed(8, start + later);
+        assert!(!lane.acknowledged(7) && !lane.is_clear());
+        assert!(lane.acknowledged(8) && lane.is_clear());
+    }
+}

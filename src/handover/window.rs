@@ -274,12 +274,18 @@ impl Window {
     }
 
     /// Barriers do not count any more for the oldest messages for which they still did, as far as they are
-    /// `old`: those that were sent are to be sent again.
-    pub(super) fn lapse(&mut self, old: impl Fn(&Entry) -> bool) {
-        let from = self.lapsed.max(self.base);
-        let waiting = self.entries.range((from - self.base) as usize..);
-        self.lapsed = from + waiting.take_while(|entry| old(entry)).count() as u64;
-        let to = self.lapsed.min(self.cursor);
+    /// `old`: what was sent of those that are `held` is to be sent again.
+    pub(super) fn lapse(&mut self, old: impl Fn(&Entry) -> bool, held: impl Fn(&Entry) -> bool) {
+        self.lapsed = self.lapsed.max(self.base);
+        let waiting = self.entries.range((self.lapsed - self.base) as usize..);
+        let (mut from, mut to) = (u64::MAX, 0);
+        for entry in waiting.take_while(|entry| old(entry)) {
+            if held(entry) {
+                (from, to) = (from.min(self.lapsed), self.lapsed + 1);
+            }
+            self.lapsed += 1;
+        }
+        let to = to.min(self.cursor);
         if from < to {
             let asked = self.again.front().map_or(from, |asked| asked.from);
             self.again.retain_mut(|asked| {
@@ -288,6 +294,11 @@ impl Window {
             });
             self.again.push_front(Again { from: from.min(asked), to, shun: false });
         }
+    }
+
+    /// True if some message was sent, and is not acknowledged, that `is` so.
+    pub(super) fn has_sent(&self, is: impl Fn(&Entry) -> bool) -> bool {
+        self.entries.iter().take((self.cursor - self.base) as usize).any(is)
     }
 
     /// There is a way that was not there before, so the next `have` is answered at once.
@@ -413,13 +424,13 @@ mod tests {
                 assert!(window.asked(have, &[], start));
             }
             let young = start + Duration::from_secs(4);
-            window.lapse(|entry| entry.accepted_at < young);
+            window.lapse(|entry| entry.accepted_at < young, |_| true);
             let ranges: Vec<_> = window.again.iter().map(|of| (of.from, of.to)).collect();
             assert_eq!(ranges, again, "{sent} sent, {have:?}");
             assert_eq!(window.next_to_lapse().map(|of| of.accepted_at), Some(young));
             // What has lapsed already does not go again by it.
             window.again.clear();
-            window.lapse(|entry| entry.accepted_at < young);
+            window.lapse(|entry| entry.accepted_at < young, |_| true);
             assert!(window.again.is_empty());
         }
     }

@@ -466,3 +466,25 @@ fn a_run_ends_where_the_barrier_still_counts() {
     two.pass(Duration::from_millis(300));
     assert_eq!(two.sides[1].heard, ["a", "b"]);
 }
+
+/// A stub that nobody uses any more keeps its barrier, for its Message Node is dead. What takes the direct way
+/// meanwhile, and is not acknowledged since the listener is full, is not sent again for that.
+#[test]
+fn a_barrier_that_holds_nothing_costs_nothing() {
+    let mut two = Two::agreed(Config::default());
+    two.open();
+    assert_eq!(two.send("a"), Ok(Path::P2p));
+    let dead = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
+    let url = url("runtime://a/1/protostub/e");
+    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&dead) as _);
+    let stub = Arc::new(Stub { url, domain, link, sink });
+    two.sides[0].peer.bind(&stub, two.now).expect("a second stub");
+    two.sides[1].full = true;
+    assert_eq!(two.send("b"), Ok(Path::P2p));
+    assert_eq!(two.send("c"), Ok(Path::P2p));
+    two.pass(Duration::from_millis(8_500));
+    two.sides[1].full = false;
+    two.pass(Duration::from_millis(300));
+    assert_eq!(two.sides[1].heard, ["a", "b", "c"]);
+    assert_eq!(two.sides[0].peer.counters().resent, 0);
+}

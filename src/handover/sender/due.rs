@@ -4,7 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::{End, Sender};
 use crate::{
-    handover::{ways::Reach, window::Window},
+    handover::{
+        barrier::Lane,
+        ways::Reach,
+        window::{Entry, Window},
+    },
     limits::{
         HANDOVER_BARRIER_MAX, HANDOVER_FENCE_AGAIN, HANDOVER_FENCE_WAIT, HANDOVER_IDLE_SENDER,
         HANDOVER_PROBE_WAIT, HANDOVER_SILENCE_MAX,
@@ -93,15 +97,16 @@ impl Sender {
             return;
         }
         let wait = self.barrier_max();
-        let Some(window) = &mut self.window else { return };
-        let lane = window.next_to_lapse().and_then(|first| first.lane);
-        let lane = lane.map(|lane| &mut self.ways.lanes[usize::from(lane)]);
-        if let Some(lane) = lane.filter(|lane| !lane.is_clear() && lane.raised_at() + wait <= now) {
-            lane.lapse();
+        let (lanes, Some(window)) = (&mut self.ways.lanes, &mut self.window) else { return };
+        let lane_of = |entry: &Entry| entry.lane.map(|lane| &lanes[usize::from(lane)]);
+        let is_old = |entry: &Entry| entry.accepted_at + wait <= now;
+        window.lapse(is_old, |entry| lane_of(entry).is_some_and(|lane| !lane.is_clear()));
+        let ends = |lane: &Lane| !lane.is_clear() && lane.raised_at() + wait <= now;
+        if window.has_sent(|entry| lane_of(entry).is_some_and(ends)) {
             window.rewind();
             window.ask_anew();
         }
-        window.lapse(|entry| entry.accepted_at + wait <= now);
+        lanes.iter_mut().filter(|lane| ends(lane)).for_each(Lane::lapse);
     }
 
     /// Of the oldest message that may be held: what lies behind it may be held by another stub.
