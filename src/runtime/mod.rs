@@ -314,7 +314,6 @@ impl Runtime {
     pub async fn shut_down(self, within: Duration) {
         let deadline = tokio::time::Instant::now() + within;
         let drain = within - limits::SHUT_DOWN_CLOSE.min(within / 4);
-        self.with_ua(|ua| ua.acknowledge(Instant::now()));
         let _ = timeout(drain, self.drained()).await;
         self.with_ua(|ua| {
             let now = Instant::now();
@@ -359,10 +358,14 @@ impl Runtime {
         }
     }
 
-    /// Resolves when nothing is queued or unacknowledged any more.
+    /// Acknowledges what is taken, and resolves when nothing is queued or unacknowledged any more.
     async fn drained(&self) {
         loop {
-            let idle = self.shared.ua.lock().is_idle();
+            let idle = {
+                let ua = self.shared.ua.lock();
+                ua.acknowledge(Instant::now());
+                ua.is_idle()
+            };
             let sent = self.links.is_drained() && self.nodes.iter().all(NodeStub::is_drained);
             if idle && sent {
                 return;

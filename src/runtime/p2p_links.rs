@@ -144,7 +144,7 @@ impl P2pLinks {
         }
     }
 
-    /// Nothing waits to be sent by any connection.
+    /// Nothing is left in the queue of any connection.
     pub(super) fn is_drained(&self) -> bool {
         let state = self.state.lock();
         state.links.values().flatten().all(|carried| match carried {
