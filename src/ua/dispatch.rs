@@ -126,8 +126,9 @@ impl RuntimeUa {
         if self.stubs.contains_key(&stub) {
             return Some(stub);
         }
-        Role::of_stub(&self.config.runtime, &stub)?;
-        Some(self.handler_url()).filter(|handler| self.stubs.contains_key(handler))
+        let was_requester = Role::of_stub(&self.config.runtime, &stub) == Some(Role::Requester);
+        let handler = was_requester.then(|| self.handler_url())?;
+        self.stubs.contains_key(&handler).then_some(handler)
     }
 
     /// Control of the hand-over that came by Message Node.
