@@ -71,9 +71,10 @@ impl World {
         self.look_after(ms(2_000))
     }
 
-    /// A runtime may just be asking something of its own; that ends soon.
+    /// A runtime may just be asking something of its own, by a slow Message Node, and what is asked be lost
+    /// and asked for again; that ends soon.
     fn come_to_rest(&mut self) -> Result<(), String> {
-        let end = self.now + ms(5_000);
+        let end = self.now + ms(15_000);
         loop {
             match self.check_rest() {
                 Err(_) if self.now < end => self.look_after(ms(500))?,
