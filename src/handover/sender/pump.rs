@@ -8,7 +8,7 @@ use super::Sender;
 use crate::{
     handover::{
         control::Control,
-        ways::Way,
+        ways::{LaneIndex, Way},
         window::{Entry, Next},
     },
     limits::{HANDOVER_PUSH_RUN, HANDOVER_ROOM_WAIT},
@@ -49,10 +49,11 @@ impl Sender {
     fn push(&mut self, next: Next, now: Instant) -> (usize, Option<Stop>) {
         let Some(window) = &self.window else { return (0, Some(Stop::NoWay)) };
         let Entry { lane, accepted_at, .. } = *window.entry(next.number);
-        let is_free = !next.shun && (next.lapsed > 0 || self.ways.is_clear(lane));
-        match self.ways.choose_if(is_free, lane, now) {
+        // For how many messages from this one on no barrier counts.
+        let free = if self.ways.is_clear(lane) { usize::MAX } else { next.lapsed };
+        match self.ways.choose_if(free > 0 && !next.shun, lane, now) {
             None => (0, Some(Stop::NoWay)),
-            Some(Way::Direct) => self.push_direct(next),
+            Some(Way::Direct) => self.push_direct(next, lane, free),
             Some(Way::Lane(way)) => {
                 if self.ways.push_lane(way, window.copy(next.number)).is_err() {
                     return (0, Some(Stop::Full));
@@ -65,13 +66,17 @@ impl Sender {
         }
     }
 
-    /// `next` takes the direct way, and so does what follows it by the same stub.
-    fn push_direct(&mut self, next: Next) -> (usize, Option<Stop>) {
-        let Some(window) = &self.window else { return (0, Some(Stop::NoWay)) };
-        let lane = window.entry(next.number).lane;
-        let is_clear = self.ways.is_clear(lane);
-        let most = if is_clear { HANDOVER_PUSH_RUN } else { next.lapsed.min(HANDOVER_PUSH_RUN) };
-        let Some(direct) = &mut self.ways.direct else { return (0, Some(Stop::NoWay)) };
+    /// `next`, of `lane`, takes the direct way, and so does what follows it by the same stub: as many as are
+    /// `free` to.
+    fn push_direct(
+        &mut self,
+        next: Next,
+        lane: Option<LaneIndex>,
+        free: usize,
+    ) -> (usize, Option<Stop>) {
+        let (Some(window), Some(direct)) = (&self.window, &mut self.ways.direct) else {
+            return (0, Some(Stop::NoWay));
+        };
         if direct.announced != Some(window.stream) {
             let words = Control::Stream { stream: window.stream }.to_string();
             if let Err(refusal) = direct.sink.push_control(words.into()) {
@@ -79,6 +84,7 @@ impl Sender {
             }
             direct.announced = Some(window.stream);
         }
+        let most = free.min(HANDOVER_PUSH_RUN);
         let alike = window.next_lanes().take(most).take_while(|of| *of == lane).count();
         if alike <= 1 {
             return match direct.sink.push(window.copy(next.number)) {

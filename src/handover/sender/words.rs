@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::{End, Ended, Sender};
 use crate::{
     handover::{
+        barrier::Lane,
         control::{Control, ControlError},
         timer::Backoff,
         ways::{LaneIndex, Reach},
@@ -69,11 +70,7 @@ impl Sender {
         window.heard_at = now;
         window.base_unheard &= number + 1 < window.base();
         self.counters.delivered += window.acknowledge(number, base, now);
-        for lane in &mut self.ways.lanes {
-            if lane.acknowledged(number) {
-                window.ask_anew();
-            }
-        }
+        lift(&mut self.ways.lanes, window, |lane| lane.acknowledged(number));
         self.pump(now);
         Ok(())
     }
@@ -134,11 +131,7 @@ impl Sender {
     pub(in crate::handover) fn marked(&mut self, stream: u128, mark: u64, now: Instant) {
         let Some(window) = current(&mut self.window, stream) else { return };
         window.heard_at = now;
-        for lane in &mut self.ways.lanes {
-            if lane.answered(mark) {
-                window.ask_anew();
-            }
-        }
+        lift(&mut self.ways.lanes, window, |lane| lane.answered(mark));
     }
 
     /// `unknown`: the receiver has forgotten the stream.
@@ -203,6 +196,15 @@ impl Sender {
 
 fn current(window: &mut Option<Window>, stream: u128) -> Option<&mut Window> {
     window.as_mut().filter(|window| window.stream == stream)
+}
+
+/// Lifts the barriers for which `lifts` says so; each is a way that was not there before.
+fn lift(lanes: &mut [Lane], window: &mut Window, lifts: impl Fn(&mut Lane) -> bool) {
+    for lane in lanes {
+        if lifts(lane) {
+            window.ask_anew();
+        }
+    }
 }
 
 fn check_sent(window: &Window, number: u64) -> Result<(), ControlError> {

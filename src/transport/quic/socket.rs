@@ -61,8 +61,8 @@ impl UdpSocket {
         self.state.max_gso_segments().min(QUIC_GATHERED_MAX)
     }
 
-    /// Sends what `transmit` says of `bytes`, or says that there is no room (`WouldBlock`). Other errors are those of one datagram: they are
-    /// logged and it is lost, as datagrams may be.
+    /// Sends what `transmit` says of `bytes`, or says that there is no room (`WouldBlock`). Other errors are
+    /// those of one datagram: they are logged and it is lost, as datagrams may be.
     pub(super) fn try_send(&self, transmit: &Transmit, bytes: &[u8]) -> io::Result<()> {
         if self.switch.is_on() {
             return Ok(());
