@@ -5,20 +5,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::two::{Two, url};
+use super::two::{LATER, Two, other_stub};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, Sent},
     limits::HANDOVER_ACK_WAIT,
-    link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Stub},
+    link::{Delivery, Ingress, Outbox, Outgoing, Path},
     message::Message,
 };
 
 /// As many as are worth an acknowledgement that goes along, and as many as are worth one at once.
 const ALONG: usize = 16;
 const AT_ONCE: usize = 256;
-/// Longer than an acknowledgement waits.
-const LATER: Duration = HANDOVER_ACK_WAIT.saturating_add(Duration::from_millis(1));
 
 #[test]
 fn while_nothing_is_sent_only_number_and_time_count() {
@@ -80,13 +78,7 @@ fn what_is_taken_after_it_is_acknowledged_too() {
 fn a_message_by_message_node_carries_none_along() {
     let mut two = two();
     take(&mut two, ALONG);
-    let other = Arc::new(Outbox::new(100, 1 << 20));
-    let stub = Arc::new(Stub {
-        url: url("runtime://b/1/protostub/e"),
-        domain: "e".into(),
-        link: LinkId(3),
-        sink: Arc::clone(&other) as _,
-    });
+    let (stub, other) = other_stub();
     let known = std::mem::replace(&mut two.sides[1].stub, stub);
     assert_eq!(answer(&two, "a").path, Path::MessageNode);
     assert_eq!(words(&drain(&other)), ["a"]);
@@ -148,7 +140,7 @@ fn two_by(direct: Outbox<Outgoing>) -> Two {
     two.sides[1].direct = Arc::new(direct);
     two.open();
     assert_eq!(answer(&two, "which stream it is, is said before the first").path, Path::P2p);
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[1].peer.unacknowledged(), (0, 0));
     two
 }

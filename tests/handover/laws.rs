@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-use super::two::{Two, url};
+use super::two::{LATER, Two, other_stub, url};
 use bytes::Bytes;
 use hyperty_router::{
     handover::{Config, ControlError, Event, Outcome, SendError},
     limits::HANDOVER_ACK_WAIT,
-    link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Stub},
+    link::{Delivery, Ingress, Outgoing, Path},
     message::Message,
 };
 
@@ -32,7 +32,7 @@ fn a_window_that_is_used_up_refuses_with_numbers_and_opens_by_acknowledgement() 
         panic!("{refused:?}")
     };
     assert_eq!((messages, two.sides[0].peer.unacknowledged()), (accepted, (accepted, bytes)));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[0].peer.unacknowledged(), (0, 0));
     assert_eq!(two.send("y"), Ok(Path::MessageNode));
 }
@@ -59,7 +59,7 @@ fn the_first_direct_way_is_taken_at_once_and_a_later_one_after_the_dwell() {
         |two: &Two| two.sides[0].peer.explain(Some(&two.sides[0].stub), two.now).to_string();
     assert_eq!(two.send("a"), Ok(Path::MessageNode));
     assert_eq!(explain(&two), "message-node, numbered: no direct way is open");
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     two.open();
     assert_eq!(two.send("b"), Ok(Path::P2p));
     two.settle();
@@ -71,7 +71,7 @@ fn the_first_direct_way_is_taken_at_once_and_a_later_one_after_the_dwell() {
     assert_eq!(two.send("d"), Ok(Path::MessageNode));
     two.pass(Duration::from_millis(500));
     assert_eq!(two.send("e"), Ok(Path::P2p));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[1].heard, ["a", "b", "c", "d", "e"]);
 }
 
@@ -93,7 +93,7 @@ fn a_barrier_holds_until_its_marker_is_answered() {
     assert!(why.starts_with("message-node, numbered: earlier messages"), "{why}");
     let now = two.now;
     slow.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.send("second"), Ok(Path::P2p));
     two.settle();
     assert_eq!(two.sides[1].heard, ["plain", "first", "second"]);
@@ -106,13 +106,10 @@ fn a_barrier_holds_until_its_marker_is_answered() {
 fn a_repeated_offer_marks_what_has_no_marker() {
     let mut two = Two::agreed(Config::default());
     two.send("a").expect("room");
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     two.open();
-    let slow = Arc::new(Outbox::new(100, 1 << 20));
-    let url = url("runtime://a/1/protostub/e");
-    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
-    let fast =
-        std::mem::replace(&mut two.sides[0].stub, Arc::new(Stub { url, domain, link, sink }));
+    let (other, slow) = other_stub();
+    let fast = std::mem::replace(&mut two.sides[0].stub, other);
     assert_eq!(two.send("b"), Ok(Path::MessageNode));
     two.sides[1].peer.offer(two.now);
     two.settle();
@@ -126,7 +123,7 @@ fn a_repeated_offer_marks_what_has_no_marker() {
     assert_eq!(two.send("d"), Ok(Path::P2p));
     let now = two.now;
     frames.into_iter().for_each(|frame| two.sides[1].arrive(frame, now));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[1].heard, ["a", "b", "c", "d"]);
     assert_eq!(two.sides[0].peer.counters().resent, 0);
 }
@@ -144,7 +141,7 @@ fn an_idle_stream_ends_and_a_new_one_starts_empty() {
     two.settle();
     assert!(two.sides[0].peer.is_numbered());
     assert_eq!(two.send("c"), Ok(Path::MessageNode));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[1].heard, ["a", "b", "c"]);
     assert_eq!(two.sides[0].peer.counters().delivered, 2);
 }
@@ -183,7 +180,7 @@ fn control_that_is_wrong_changes_nothing() {
     let not_here = r#"{"control":"not-here","resource":"hyperty://b/9"}"#;
     let event = peer.handle_control(not_here, Path::P2p, two.now);
     assert_eq!(event, Ok(Some(Event::NotHere { resource })));
-    two.pass(Duration::from_millis(30));
+    two.pass(LATER);
     assert_eq!(two.sides[1].heard, ["a"]);
 }
 
@@ -379,10 +376,8 @@ fn many_gaps_are_filled_at_once() {
 fn what_a_barrier_kept_is_sent_again_as_soon_as_it_is_lifted() {
     let mut two = Two::agreed(Config::default());
     two.open();
-    let slow = Arc::new(Outbox::new(100, 1 << 20));
-    let url = url("runtime://a/1/protostub/e");
-    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
-    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    let (other, slow) = other_stub();
+    two.sides[0].stub = other;
     assert_eq!(two.send("a"), Ok(Path::MessageNode));
     assert_eq!(two.send("b"), Ok(Path::MessageNode));
     let (start, mut lost) = (two.now, Vec::new());
@@ -410,10 +405,8 @@ fn what_a_barrier_kept_is_sent_again_as_soon_as_it_is_lifted() {
 #[test]
 fn a_barrier_lapses_for_what_has_waited_and_not_for_what_came_later() {
     let mut two = Two::agreed(Config::default());
-    let slow = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
-    let url = url("runtime://a/1/protostub/e");
-    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
-    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    let (other, slow) = other_stub();
+    two.sides[0].stub = other;
     two.open();
     let start = two.now;
     let silence = |two: &mut Two, until: u64| {
@@ -444,10 +437,8 @@ fn a_barrier_lapses_for_what_has_waited_and_not_for_what_came_later() {
 #[test]
 fn a_run_ends_where_the_barrier_still_counts() {
     let mut two = Two::agreed(Config { dwell: Duration::ZERO, ..Config::default() });
-    let slow = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
-    let url = url("runtime://a/1/protostub/e");
-    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&slow) as _);
-    two.sides[0].stub = Arc::new(Stub { url, domain, link, sink });
+    let (other, slow) = other_stub();
+    two.sides[0].stub = other;
     two.open();
     two.send("a").expect("room");
     two.send("b").expect("room");
@@ -474,11 +465,8 @@ fn a_barrier_that_holds_nothing_costs_nothing() {
     let mut two = Two::agreed(Config::default());
     two.open();
     assert_eq!(two.send("a"), Ok(Path::P2p));
-    let dead = Arc::new(Outbox::<Outgoing>::new(100, 1 << 20));
-    let url = url("runtime://a/1/protostub/e");
-    let (domain, link, sink) = ("e".into(), LinkId(3), Arc::clone(&dead) as _);
-    let stub = Arc::new(Stub { url, domain, link, sink });
-    two.sides[0].peer.bind(&stub, two.now).expect("a second stub");
+    let (other, _) = other_stub();
+    two.sides[0].peer.bind(&other, two.now).expect("a second stub");
     two.sides[1].full = true;
     assert_eq!(two.send("b"), Ok(Path::P2p));
     assert_eq!(two.send("c"), Ok(Path::P2p));

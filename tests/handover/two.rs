@@ -13,9 +13,13 @@ use bytes::Bytes;
 use hyperty_router::{
     address::Url,
     handover::{Announced, Config, Peer, SendError},
+    limits::HANDOVER_ACK_WAIT,
     link::{Delivery, Ingress, LinkId, Outbox, Outgoing, Path, Refusal, Stub},
     message::{Message, To},
 };
+
+/// Longer than an acknowledgement waits.
+pub(super) const LATER: Duration = HANDOVER_ACK_WAIT.saturating_add(Duration::from_millis(1));
 
 pub(super) struct Side {
     pub(super) peer: Peer,
@@ -40,13 +44,7 @@ pub(super) fn url(text: &str) -> Url {
 }
 
 pub(super) fn side(index: u64, config: Config, now: Instant) -> Side {
-    let by_node = Arc::new(Outbox::new(1_000, 1 << 20));
-    let stub = Arc::new(Stub {
-        url: url("runtime://a/1/protostub/d"),
-        domain: "d".into(),
-        link: LinkId(1),
-        sink: Arc::clone(&by_node) as _,
-    });
+    let (stub, by_node) = new_stub("d", 1, 1_000);
     let drawn = AtomicU64::new(index << 32);
     let random = Arc::new(move || u128::from(drawn.fetch_add(1, Ordering::Relaxed)) + 1);
     let peer = Peer::new(url("runtime://b/1"), LinkId(2), u128::from(index) + 77, random, config);
@@ -57,6 +55,23 @@ pub(super) fn side(index: u64, config: Config, now: Instant) -> Side {
     let direct = Arc::new(Outbox::new(1_000, 1 << 20));
     let announced = Announced::default();
     Side { peer, stub, by_node, direct, announced, heard: Vec::new(), full: false, mute: false }
+}
+
+/// A stub of another domain, which carried nothing yet, and its queue: whose Message Node it is decides the
+/// test.
+pub(super) fn other_stub() -> (Arc<Stub>, Arc<Outbox<Outgoing>>) {
+    new_stub("e", 3, 100)
+}
+
+fn new_stub(domain: &str, link: u32, items_max: usize) -> (Arc<Stub>, Arc<Outbox<Outgoing>>) {
+    let queue = Arc::new(Outbox::new(items_max, 1 << 20));
+    let stub = Stub {
+        url: url(&format!("runtime://a/1/protostub/{domain}")),
+        domain: domain.into(),
+        link: LinkId(link),
+        sink: Arc::clone(&queue) as _,
+    };
+    (Arc::new(stub), queue)
 }
 
 impl Two {
