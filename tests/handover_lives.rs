@@ -20,10 +20,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// was in doubt after ten seconds, one by one, instead of Bob's hearing at once that the stream is no more.
 #[test]
 fn a_new_life_that_knows_a_peer_by_a_message_answers_for_the_old_stream() {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let mut world = World::connected();
     world.kill(ALICE, Duration::from_millis(800));
     world.run_for(2 * SECOND);
     world.dials_fail = true;
@@ -44,10 +41,7 @@ fn a_new_life_that_knows_a_peer_by_a_message_answers_for_the_old_stream() {
 /// new life had no reason yet to have one, so nobody answered, and Bob held the message for ten minutes.
 #[test]
 fn a_new_life_answers_for_the_stubs_of_the_old_one() {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let mut world = World::connected();
     world.dials_fail = true;
     world.cut(Duration::ZERO);
     world.run_for(SECOND);

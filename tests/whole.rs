@@ -112,7 +112,7 @@ fn two_set_ups_at_once_end_in_one_connection() {
 /// reached directly, without a look-up.
 #[test]
 fn what_comes_and_goes_is_learnt_by_the_other_side() {
-    let mut world = connected();
+    let mut world = World::connected();
     let late = "comm://example.org/late";
     let looked_up = world.written(ALICE, "read").len();
     world.add_hyperty(BOB, late);
@@ -172,7 +172,7 @@ fn a_message_node_that_is_away_costs_nothing_while_live() {
 /// once.
 #[test]
 fn shutting_down_removes_the_paths_and_ends_the_connections() {
-    let mut world = connected();
+    let mut world = World::connected();
     let now = world.now;
     world.parties[ALICE].ua.shut_down(now);
     world.run_for(SECOND);
@@ -197,7 +197,7 @@ fn shutting_down_removes_the_paths_and_ends_the_connections() {
 /// Who is about to end says what it took before its time has come.
 #[test]
 fn what_was_taken_is_acknowledged_when_it_is_asked_for() {
-    let mut world = connected();
+    let mut world = World::connected();
     world.post(ALICE, &hyperty("bob"), 7).unwrap();
     world.run_for(HANDOVER_ACK_WAIT / 2);
     let heard =
@@ -325,7 +325,7 @@ fn a_sender_that_the_look_up_gives_away_is_refused() {
 /// once, and what was sent behind it arrives.
 #[test]
 fn a_forged_message_holds_nobody_elses_up() {
-    let mut world = connected();
+    let mut world = World::connected();
     let forged = json!({ "value": 2 });
     world.post_as(ALICE, &hyperty("bob"), &hyperty("bob"), forged).unwrap();
     for value in 3..6 {
@@ -344,7 +344,7 @@ fn a_forged_message_holds_nobody_elses_up() {
 /// one's.
 #[test]
 fn a_peer_that_comes_back_is_reached_again() {
-    let mut world = connected();
+    let mut world = World::connected();
     world.kill(BOB, Duration::from_millis(800));
     world.run_until("Alice notices", |world| world.words(ALICE).contains(&"disconnected"));
     world.run_for(SECOND);
@@ -534,14 +534,6 @@ impl Draw {
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % bound
     }
-}
-
-fn connected() -> World {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
-    world
 }
 
 fn live(world: &World, party: usize) -> bool {

@@ -18,10 +18,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Puts `fault` into the middle of a run from Alice to Bob, `behind` more messages; what Bob makes of it.
 fn cut_by(fault: Outgoing, reason: &str, counted: Drop) {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let mut world = World::connected();
     let count = |world: &World| world.parties[BOB].ua.bus().counters().drops(counted);
     let before = count(&world);
     for value in 2..5 {

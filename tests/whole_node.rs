@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// sessions were open.
 #[test]
 fn what_broke_with_the_first_socket_after_a_restart_is_said_by_the_second() {
-    let mut world = connected();
+    let mut world = World::connected();
     restart_and_break(&mut world);
     world.dials_fail = true;
     world.cut(Duration::ZERO);
@@ -44,7 +44,7 @@ fn what_broke_with_the_first_socket_after_a_restart_is_said_by_the_second() {
 /// set-up's answers.
 #[test]
 fn a_path_without_an_answer_is_set_again_while_the_connection_stands() {
-    let mut world = connected();
+    let mut world = World::connected();
     let asked = |world: &World| {
         let paths = world.written(ALICE, "subscribe");
         paths.iter().filter(|of| path_of(of).is_some_and(is_requester)).count()
@@ -105,15 +105,6 @@ fn what_was_removed_is_said_until_it_is_confirmed() {
     let said = world.written(BOB, "delete").len();
     world.run_for(60 * SECOND);
     assert_eq!((entries(&world), world.written(BOB, "delete").len()), (3, said));
-}
-
-/// Alice's Requester and Bob's Handler are connected.
-fn connected() -> World {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
-    world
 }
 
 /// The Message Node forgets, the sessions are opened anew, and each socket breaks with what was first said by

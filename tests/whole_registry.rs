@@ -200,10 +200,7 @@ fn runtimes_that_come_and_go_leave_room() {
 /// once and in order, and they are connected again.
 #[test]
 fn two_that_forgot_each_other_meet_anew() {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let mut world = World::connected();
     world.dials_fail = true;
     world.cut(Duration::ZERO);
     let known = |world: &World, party: usize, of: usize| {
@@ -259,10 +256,7 @@ fn an_unknown_address_is_looked_up_once() {
 /// the Message Node.
 #[test]
 fn what_is_not_there_any_more_is_sent_by_message_node() {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let mut world = World::connected();
     let gone = "comm://example.org/gone";
     let url = Url::parse(gone).unwrap();
     let now = world.now;
@@ -336,10 +330,7 @@ fn each_change_of_path_is_told_with_its_reason() {
 /// peer for it.
 #[test]
 fn the_path_of_signalling_is_no_peers() {
-    let mut world = World::ready(&["alice", "bob"]);
-    world.post(ALICE, &hyperty("bob"), 1).unwrap();
-    world.run_until("both are live", World::all_live);
-    world.run_for(SECOND);
+    let world = World::connected();
     let bus = world.parties[ALICE].ua.bus();
     let of = |url: &str| bus.path_of(&Address::parse(url).unwrap(), world.now).peer;
     assert!(of(&hyperty("bob")).is_some_and(|peer| peer.path == Some(Path::P2p)));

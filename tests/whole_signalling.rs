@@ -428,10 +428,7 @@ fn a_peer_that_sends_garbage_is_cut_counted_and_reported() {
         (control(b"not JSON"), Drop::Control, "a control frame makes no sense"),
         (control(br#"{"control":"ack","stream":7}"#), Drop::Control, "a control frame makes no"),
     ] {
-        let mut world = World::ready(&["alice", "bob"]);
-        world.post(ALICE, &hyperty("bob"), 1).unwrap();
-        world.run_until("both are live", World::all_live);
-        world.run_for(SECOND);
+        let mut world = World::connected();
         world.inject(ALICE, garbage);
         world.post(ALICE, &hyperty("bob"), 2).unwrap();
         world.run_until(words, |world| world.words(BOB).ends_with(&["disconnected"]));

@@ -104,6 +104,15 @@ impl World {
         world
     }
 
+    /// Alice (0) and Bob (1), connected by a message of hers, with the value 1; nothing is under way.
+    pub(crate) fn connected() -> World {
+        let mut world = World::ready(&["alice", "bob"]);
+        world.post(0, &hyperty("bob"), 1).unwrap();
+        world.run_until("both are live", World::all_live);
+        world.run_for(Duration::from_secs(1));
+        world
+    }
+
     /// A Hyperty or data object that listens and is told of.
     pub(crate) fn add_hyperty(&mut self, party: usize, url: &str) {
         let party = &mut self.parties[party];
